@@ -1,0 +1,35 @@
+"""Results to one self-contained HTML page, and the plots in it."""
+
+from ulterior.report.curves import roc_curve
+from ulterior.report.model import (
+    Curve,
+    Group,
+    HeatMap,
+    Histogram,
+    Interval,
+    KeyFigure,
+    Leaderboard,
+    Metric,
+    Report,
+    Roc,
+    Section,
+    ShownExample,
+    Standing,
+)
+
+__all__ = [
+    "Curve",
+    "Group",
+    "HeatMap",
+    "Histogram",
+    "Interval",
+    "KeyFigure",
+    "Leaderboard",
+    "Metric",
+    "Report",
+    "Roc",
+    "Section",
+    "ShownExample",
+    "Standing",
+    "roc_curve",
+]

@@ -1,0 +1,208 @@
+"""The two charts of a report: ROC curves, and histograms of scores by group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ulterior.report.model import Curve, Histogram, Roc
+from ulterior.report.numbers import plain
+from ulterior.report.plots import DETECTORS, LIGHT, figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BINS = 44
+
+
+def roc_figure(roc: Roc) -> Figure:
+    """ROC curves with a logarithmic false-alarm axis, bands, and names on the curves where there is room.
+
+    Names that find no place of their own go to a small legend.
+    """
+    ordinary = [c for c in roc.curves if c.role == "detector"]
+    with figure(height=2.9) as (fig, axes):
+        finest = min((float(c.false_alarms[0]) for c in roc.curves), default=1e-3)
+        axes.set_xscale("log")
+        axes.set_xlim(finest, 1)
+        axes.set_ylim(0, 1.015)
+        ticks = [10.0**e for e in range(-4, 1) if 10.0**e >= finest * 0.999]
+        axes.set_xticks(ticks, [_percent(t) for t in ticks])
+        axes.set_xticks([], minor=True)
+        axes.set_yticks(np.linspace(0, 1, 6), [f"{v:.0%}" for v in np.linspace(0, 1, 6)])
+        axes.grid(True, axis="y")
+        axes.set_xlabel("false-alarm rate (logarithmic)")
+        axes.set_ylabel("recall")
+        if roc.alpha is not None and roc.alpha > finest:
+            axes.axvline(roc.alpha, color=LIGHT["muted"], linewidth=0.8, dashes=(2, 2), zorder=0.6)
+        chance = np.geomspace(finest, 1, 50)
+        axes.plot(chance, chance, color=LIGHT["control"], linewidth=0.8, dashes=(1, 2))
+        for curve in roc.curves:
+            style = _style(curve, ordinary.index(curve) if curve.role == "detector" else 0)
+            if curve.low is not None and curve.high is not None and curve.role != "ceiling":
+                axes.fill_between(
+                    curve.false_alarms, curve.low, curve.high, color=style["color"], alpha=0.13, linewidth=0
+                )
+            axes.plot(curve.false_alarms, curve.recall, label=curve.detector, **style)
+        _name_curves(axes, roc)
+    return fig
+
+
+def histogram_figure(histogram: Histogram) -> Figure:
+    """One row for each group on a shared axis, its name above it, and its share beyond the threshold.
+
+    Every group fills its row (heights are shares of the group); scores beyond the central 99.6% of all fall
+    into the outermost bins, so nothing is dropped. Groups without examples are left out.
+    """
+    groups = [g for g in histogram.groups if len(g.scores)]
+    row = 0.50
+    with figure(height=0.55 + row * max(len(groups), 1)) as (fig, axes):
+        pooled = np.concatenate([g.scores for g in groups]) if groups else np.zeros(1)
+        edges = _edges(pooled, histogram.threshold)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(0, max(len(groups), 1))
+        axes.spines["left"].set_visible(False)
+        axes.set_yticks([])
+        axes.set_xlabel(histogram.score_label)
+        axes.locator_params(axis="x", nbins=5)
+        for i, group in enumerate(groups):
+            floor = len(groups) - 1 - i
+            counts, _ = np.histogram(np.clip(group.scores, edges[0], edges[-1]), edges)
+            height = 0.56 * counts / counts.max()
+            colour = LIGHT["ink" if histogram.role == "ceiling" else group.meaning]
+            axes.stairs(height + floor, edges, baseline=floor, fill=True, color=colour, alpha=0.22)
+            axes.stairs(
+                height + floor,
+                edges,
+                baseline=None,
+                color=colour,
+                linewidth=1.2,
+                linestyle=(0, (3, 1.5)) if histogram.role == "ceiling" else "-",
+            )
+            axes.axhline(floor, color=LIGHT["rule"], linewidth=0.7, zorder=0.6)
+            axes.annotate(
+                _shorten(f"{group.name}  (n = {len(group.scores):,})", 38),
+                (0, floor + 0.66),
+                xycoords=("axes fraction", "data"),
+                va="bottom",
+            )
+            if histogram.threshold is not None:
+                beyond = float(np.mean(group.scores > histogram.threshold))
+                axes.annotate(
+                    f"{100 * beyond:.{1 if beyond < 0.0995 else 0}f}%",
+                    (1, floor + 0.66),
+                    xycoords=("axes fraction", "data"),
+                    va="bottom",
+                    ha="right",
+                )
+        if histogram.threshold is not None:
+            for i in range(len(groups)):  # the line rests where the names are written
+                axes.plot(
+                    [histogram.threshold] * 2, [i, i + 0.6], color=LIGHT["ink"], linewidth=0.9, dashes=(2, 2)
+                )
+            axes.set_title(
+                f"beyond {histogram.threshold_label}", loc="right", fontsize=7.5, color=LIGHT["muted"], pad=3
+            )
+    return fig
+
+
+def _style(curve: Curve, rank: int) -> dict[str, Any]:
+    if curve.role == "ceiling":
+        return {"color": LIGHT["ink"], "linewidth": 1.3, "dashes": (4, 2), "zorder": 2.1}
+    if curve.role == "baseline":
+        return {"color": LIGHT["baseline"], "linewidth": 1.5, "dashes": (7, 2), "zorder": 2.2}
+    if curve.role == "control":
+        return {"color": LIGHT["control"], "linewidth": 1.3, "dashes": (1.5, 1.5), "zorder": 2.15}
+    return {"color": LIGHT[DETECTORS[rank % len(DETECTORS)]], "zorder": 3 - 0.1 * rank}
+
+
+def _name_curves(axes: Axes, roc: Roc) -> None:
+    """Write each name beside its curve where it hides no other curve and no other name."""
+    fig = axes.figure
+    fig.draw_without_rendering()  # pyright: ignore[reportAttributeAccessIssue]
+    points = {line.get_label(): axes.transData.transform(line.get_xydata()) for line in axes.lines}
+    points = {name: _dense(xy) for name, xy in points.items() if name in {c.detector for c in roc.curves}}
+    inside = axes.get_window_extent()
+    taken: list[np.ndarray] = []
+    homeless: list[Any] = []
+    for line in [line for line in axes.lines if line.get_label() in points]:
+        name = str(line.get_label())
+        label = axes.annotate(
+            _shorten(name, 24), (0, 0), xycoords="axes fraction", color=line.get_color(), fontsize=8,
+            zorder=5, annotation_clip=False,
+        )  # fmt: skip
+        box = label.get_window_extent()
+        width, height = box.width, box.height
+        others = np.concatenate([xy for other, xy in points.items() if other != name] or [np.empty((0, 2))])
+        best: tuple[float, np.ndarray] | None = None
+        for x, y in points[name][::6]:
+            for left, bottom in ((x - width - 4, y + 2), (x + 4, y - height - 2)):
+                corner = np.array([left, bottom, left + width, bottom + height])
+                if (
+                    corner[0] < inside.x0 + 2
+                    or corner[2] > inside.x1 - 2
+                    or corner[1] < inside.y0 + 2
+                    or corner[3] > inside.y1
+                ):
+                    continue
+                if any(_overlap(corner, other) for other in taken):
+                    continue
+                hidden = _within(others, corner) + _within(points[name], corner)
+                # Of free places take the one farthest from every other curve: there the name is unambiguous.
+                centre = corner[:2] + np.array([width, height]) / 2
+                room = np.hypot(*(others - centre).T).min() if len(others) else 100.0
+                cost = 100.0 * hidden - min(room, 60.0)
+                if hidden == 0 and (best is None or cost < best[0]):
+                    best = (cost, corner)
+        if best is None:
+            label.remove()
+            homeless.append(line)
+        else:
+            taken.append(best[1])
+            x, y = axes.transAxes.inverted().transform(best[1][:2])
+            label.xyann = (float(x), float(y))
+    if homeless:
+        fig.legend(
+            handles=homeless,
+            labels=[_shorten(str(line.get_label()), 24) for line in homeless],
+            loc="outside upper left",
+            frameon=False,
+            fontsize=8,
+            ncols=2,
+            handlelength=1.8,
+        )
+
+
+def _dense(xy: np.ndarray, step: float = 2.0) -> np.ndarray:
+    """Points along a polyline, about ``step`` pixels apart."""
+    length = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(xy, axis=0).T))])
+    at = np.arange(0, length[-1] + step, step)
+    return np.stack([np.interp(at, length, xy[:, 0]), np.interp(at, length, xy[:, 1])], axis=1)
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(a[0] < b[2] + 2 and b[0] < a[2] + 2 and a[1] < b[3] + 1 and b[1] < a[3] + 1)
+
+
+def _within(xy: np.ndarray, box: np.ndarray) -> int:
+    return int(np.all((xy >= box[:2] - 1) & (xy <= box[2:] + 1), axis=1).sum())
+
+
+def _edges(scores: np.ndarray, threshold: float | None) -> np.ndarray:
+    finite = scores[np.isfinite(scores)]
+    low, high = np.quantile(finite, (0.002, 0.998)) if len(finite) else (0.0, 1.0)
+    if threshold is not None and np.isfinite(threshold):
+        low, high = min(low, threshold), max(high, threshold)
+    margin = 0.03 * (high - low) or 0.5
+    return np.linspace(low - margin, high + margin, BINS + 1)
+
+
+def _percent(rate: float) -> str:
+    text = plain(100 * rate, max(0, -int(np.floor(np.log10(100 * rate) + 1e-9))))
+    return ("0" + text if text.startswith(".") else text) + "%"
+
+
+def _shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "\u2026"
