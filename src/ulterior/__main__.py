@@ -1,0 +1,7 @@
+"""`python -m ulterior` is the command."""
+
+import sys
+
+from ulterior.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Your model and your data: fit, calibrate, flag, and keep watching."""

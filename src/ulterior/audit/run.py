@@ -1,0 +1,236 @@
+"""`ulterior audit`: fit on trusted examples, flag the untrusted ones that are handled in an unusual way."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from ulterior.audit.monitor import Monitor, SubjectOptions, strangest_sites
+from ulterior.calibration import Drift, drift
+from ulterior.detectors.catalogue import activation_panel, chosen, surface
+from ulterior.detectors.detector import Detector
+from ulterior.errors import InputError
+from ulterior.examples import Examples, load_examples
+from ulterior.panel import DetectorScores, PanelSettings, fit_and_score_untrusted
+from ulterior.subject import Subject
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Which untrusted examples does the model handle in an unusual way?
+
+    Attributes:
+        subject: The model and how examples become its inputs.
+        trusted: Examples whose mechanism is the usual one: JSONL, CSV, Parquet, or a hub data set.
+        untrusted: Examples to examine.
+        out: Folder for the report, the scores and the monitor.
+        label: Column of the untrusted examples that tells which are anomalous (1 or true), to evaluate with.
+        alpha: Share of trusted examples that may be flagged by mistake.
+        decide: The detector whose p-value decides.
+        detectors: Names of the detectors to fit; all by default.
+        sites: Sites whose activations are read; globs such as `resid.*`, separated by commas.
+        at: Position of the reading: `last`, `mean`, `all`, or a number.
+        split: Split to take where a data set has several.
+        panel: How the panel is fitted.
+    """
+
+    subject: Annotated[SubjectOptions, tyro.conf.arg(name="")]
+    trusted: str
+    untrusted: str
+    out: Path
+    label: str | None = None
+    alpha: float = 0.01
+    decide: str = "mahalanobis"
+    detectors: tuple[str, ...] = ()
+    sites: str = "resid.*"
+    at: str = "last"
+    split: str | None = None
+    panel: Annotated[PanelSettings, tyro.conf.arg(name="")] = PanelSettings(progress=True)
+
+
+@dataclass(frozen=True, eq=False)
+class AuditResult:
+    """What an audit found.
+
+    Attributes:
+        monitor: The fitted panel with its threshold.
+        untrusted: The examples that were examined.
+        scores: What each detector says of them.
+        drift: Whether they differ from the trusted ones as a batch, by the deciding detector.
+        labels: Truth ``[n]`` (1 = anomalous) where a label column was given.
+        seconds: Time of the passes and of each detector.
+    """
+
+    monitor: Monitor
+    untrusted: Examples
+    scores: dict[str, DetectorScores]
+    drift: Drift
+    labels: np.ndarray | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def decisive(self) -> DetectorScores:
+        """Scores of the detector that decides."""
+        return self.scores[self.monitor.decide]
+
+    @property
+    def flagged(self) -> np.ndarray:
+        """Rows whose p-value is at most alpha, the strangest first."""
+        rows = np.flatnonzero(self.decisive.p <= self.monitor.alpha)
+        return rows[np.argsort(-self.decisive.fused[rows], kind="stable")]
+
+
+def audit(
+    subject: Subject,
+    trusted: Examples,
+    untrusted: Examples,
+    options: SubjectOptions,
+    *,
+    panel: Sequence[Detector],
+    decide: str,
+    alpha: float = 0.01,
+    label: str | None = None,
+    settings: PanelSettings | None = None,
+) -> AuditResult:
+    """Fit a panel on trusted examples, score the untrusted ones in the same pass, and test the batch for drift.
+
+    Raises:
+        InputError: an alpha that the number of trusted examples cannot resolve, labels that are not 0 and 1, ...
+    """
+    settings = settings or PanelSettings()
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha is {alpha}; expected a false-alarm rate between 0 and 1, such as 0.01")
+    labels = _labels(untrusted, label)
+    fitted, scores = fit_and_score_untrusted(panel, subject, trusted, untrusted, settings=settings)
+    if decide in fitted.skipped:
+        raise InputError(f"the deciding detector '{decide}' could not be fitted: {fitted.skipped[decide]}")
+    calibration = fitted.calibrations[decide]
+    if not calibration.attainable(alpha):
+        raise InputError(
+            f"a false-alarm rate of {alpha:g} needs {int(np.ceil(1 / alpha)) - 1} trusted examples for calibration, there"
+            f" are {calibration.n} of {len(trusted)}; give more, or raise --alpha to {1 / (calibration.n + 1):.3f}"
+        )
+    monitor = Monitor(options, subject.fingerprint(), fitted, decide, alpha)
+    found = drift(calibration.reference, scores[decide].fused)
+    return AuditResult(monitor, untrusted, scores, found, labels, dict(fitted.seconds))
+
+
+def main(config: Audit) -> AuditResult:
+    """Run the command: load, audit, print, write the folder."""
+    from ulterior.audit.page import audit_report
+    from ulterior.report import write_report
+
+    started = time.perf_counter()
+    column = config.subject.column
+    trusted = load_examples(config.trusted, split=config.split, require=(column,))
+    extra = () if config.label is None else (config.label,)
+    untrusted = load_examples(config.untrusted, split=config.split, require=(column, *extra))
+    panel = audit_panel(config)
+    _writable(config.out)
+    result = audit(
+        config.subject.open(),
+        trusted.only(column),
+        untrusted,
+        config.subject,
+        panel=panel,
+        decide=config.decide,
+        alpha=config.alpha,
+        label=config.label,
+        settings=config.panel,
+    )
+    print(summary(result, column))
+    _write_scores(result, config.out / "scores.jsonl")
+    result.monitor.save(config.out / "monitor")
+    report = audit_report(result, config, n_trusted=len(trusted), seconds=time.perf_counter() - started)
+    write_report(report, config.out / "report.html")
+    print(f"\nwrote {config.out}/report.html, scores.jsonl and monitor/")
+    return result
+
+
+def audit_panel(config: Audit) -> tuple[Detector, ...]:
+    """The detectors of an audit: the activation panel and the surface control, or those that were named."""
+    at: Any = int(config.at) if config.at.lstrip("-").isdigit() else config.at
+    full = (*activation_panel(config.sites, at), surface(config.subject.column))
+    panel = chosen(full, config.detectors)
+    if config.decide not in {detector.name for detector in panel}:
+        raise InputError(
+            f"--decide {config.decide} is not among the detectors: {', '.join(d.name for d in panel)}"
+        )
+    return panel
+
+
+def summary(result: AuditResult, column: str, most: int = 20) -> str:
+    """What is printed: the verdict on the batch, then the flagged examples with p-values and sites."""
+    n, flagged = len(result.untrusted), result.flagged
+    alpha = result.monitor.alpha
+    lines = [
+        f"{len(flagged)} of {n} examples are handled in an unusual way at a false-alarm rate of {alpha:g}"
+        f" ({alpha * n:.1f} expected by chance); {result.monitor.decide} decides",
+        drift_sentence(result.drift),
+    ]
+    if len(flagged):
+        lines += ["", f"{'row':>6}  {'p':>7}  strangest sites                                    text"]
+    for row in flagged[:most]:
+        sites = ", ".join(f"{site} {p:.3f}" for site, p in strangest_sites(result.decisive, int(row)).items())
+        text = " ".join(str(result.untrusted[column][row]).split())
+        lines.append(f"{row:>6}  {result.decisive.p[row]:>7.4f}  {sites:<50} {printable(text)[:60]}")
+    if len(flagged) > most:
+        lines.append(f"... and {len(flagged) - most} more in scores.jsonl")
+    lines += [f"not fitted: {name} ({why})" for name, why in result.monitor.panel.skipped.items()]
+    return "\n".join(lines)
+
+
+def drift_sentence(found: Drift) -> str:
+    """One sentence on the batch as a whole."""
+    if found.p < 0.01:
+        return f"the batch as a whole has drifted from the trusted examples (p = {found.p:.2g})"
+    return f"no sign that the batch as a whole has drifted from the trusted examples (p = {found.p:.2g})"
+
+
+def printable(text: str) -> str:
+    """Text without control characters, which could steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _labels(untrusted: Examples, column: str | None) -> np.ndarray | None:
+    if column is None:
+        return None
+    values = untrusted[column]
+    try:
+        labels = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        labels = np.array([np.nan])
+    if not np.isin(labels, (0.0, 1.0)).all():
+        seen = ", ".join(sorted({repr(value) for value in values.tolist()})[:5])
+        raise InputError(
+            f"the label column '{column}' must hold 0 (usual) and 1 (anomalous) alone; it holds {seen}"
+        )
+    return labels.astype(np.int64)
+
+
+def _write_scores(result: AuditResult, path: Path) -> None:
+    from ulterior.audit.score import verdict
+
+    with path.open("w", encoding="utf-8") as file:
+        for row in range(len(result.untrusted)):
+            file.write(json.dumps({"row": row, **verdict(result.monitor, result.scores, row)}) + "\n")
+
+
+def _writable(folder: Path) -> None:
+    """Fail before the work, not after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".write-test"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"cannot write to '{folder}': {error.strerror or error}; choose another --out"
+        ) from error

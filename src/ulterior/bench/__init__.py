@@ -1,0 +1,1 @@
+"""Tasks x detectors x seeds, in one table."""

@@ -1,0 +1,36 @@
+"""A detector: what is read from the subject, how it is scored, and how the sites are fused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ulterior.features.feature import Feature
+from ulterior.scores.score import Score
+
+Role = Literal["method", "baseline", "control", "ceiling"]
+Fusion = Literal["fisher", "cauchy", "min"]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Feature x score x fusion over sites, as a value; nothing runs until a panel is fitted.
+
+    Attributes:
+        name: Unique within a panel.
+        feature: What is read from one forward pass.
+        score: Turns the feature at one site into one number an example; higher is more anomalous.
+        family: Heading under which tables list it.
+        about: One line for tables and ``ulterior list``.
+        fusion: How the sites' conformal p-values become one number.
+        role: ``method``; ``baseline`` (what methods must beat); ``control`` (sees only the input); ``ceiling`` (is given the
+            truth and is no method at all).
+    """
+
+    name: str
+    feature: Feature
+    score: Score
+    family: str
+    about: str
+    fusion: Fusion = "fisher"
+    role: Role = "method"

@@ -1,0 +1,87 @@
+"""What a task is: a subject, who is trusted, what is true, and the controls beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from ulterior.examples import Examples
+from ulterior.subject import Subject
+
+Kind = Literal["tampering", "anomaly"]
+Condition = Callable[[Examples], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A comparison inside the test examples: some groups are anomalous, some are normal.
+
+    Attributes:
+        name: What the slice is called in tables.
+        anomalous: Names of the groups that a good detector ranks high.
+        normal: Names of the groups that it ranks low.
+        where: ``(column, values)`` restricts both sides to the rows with one of these values.
+    """
+
+    name: str
+    anomalous: tuple[str, ...]
+    normal: tuple[str, ...]
+    where: tuple[str, tuple[int | str, ...]] | None = None
+
+    def rows(self, test: Examples) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers ``[n]`` of the slice and their labels ``[n]`` (1 = anomalous)."""
+        group = test["group"].astype(str)
+        label = np.isin(group, self.anomalous)
+        chosen = label | np.isin(group, self.normal)
+        if self.where is not None:
+            column, values = self.where
+            chosen &= np.isin(test[column], values)
+        rows = np.flatnonzero(chosen)
+        return rows, label[rows].astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class TaskData:
+    """One seed of a task.
+
+    Attributes:
+        subject: The model under examination.
+        trusted: Examples whose mechanism is known to be the usual one.
+        untrusted: Training examples of unknown mechanism, or none. Their truth, where a column holds it, is for
+            the ceiling alone.
+        test: The examples that are scored; a text column ``group`` names the kind of each row. The group
+            ``trusted`` holds fresh trusted examples, on which the realised false-alarm rate is measured.
+        slices: The comparisons; the first is the headline.
+        benign: Groups that differ from the trusted ones and must *not* be flagged.
+        condition: Which rows are examined at all (all measurements positive, say); none means every row.
+        columns: The task's own names of what detectors may need: ``text``; ``outcome`` (1 = the usual, good
+            reason; known on trusted); ``measurements``; ``truth`` (1 = anomalous; for ceilings only).
+        at: The position at which activations are read by default.
+    """
+
+    subject: Subject
+    trusted: Examples
+    untrusted: Examples | None
+    test: Examples
+    slices: tuple[Slice, ...]
+    benign: tuple[str, ...] = ()
+    condition: Condition | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    at: str = "last"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A named benchmark: ``load(seed, size)`` makes one seed of it; sizes are ``smoke``, ``small`` and ``full``.
+
+    ``baseline`` is the detector against which the verdicts ``better``, ``worse`` and ``inconclusive`` are given.
+    """
+
+    name: str
+    about: str
+    kind: Kind
+    baseline: str
+    load: Callable[[int, str], TaskData]
