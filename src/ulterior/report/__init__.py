@@ -16,6 +16,7 @@ from ulterior.report.model import (
     ShownExample,
     Standing,
 )
+from ulterior.report.page import render_report, write_report
 
 __all__ = [
     "Curve",
@@ -31,5 +32,7 @@ __all__ = [
     "Section",
     "ShownExample",
     "Standing",
+    "render_report",
     "roc_curve",
+    "write_report",
 ]

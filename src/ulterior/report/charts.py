@@ -9,6 +9,7 @@ import numpy as np
 from ulterior.report.model import Curve, Histogram, Roc
 from ulterior.report.numbers import plain
 from ulterior.report.plots import DETECTORS, LIGHT, figure
+from ulterior.report.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,23 +54,28 @@ def roc_figure(roc: Roc) -> Figure:
 def histogram_figure(histogram: Histogram) -> Figure:
     """One row for each group on a shared axis, its name above it, and its share beyond the threshold.
 
-    Every group fills its row (heights are shares of the group); scores beyond the central 99.6% of all fall
-    into the outermost bins, so nothing is dropped. Groups without examples are left out.
+    Every group fills its row. Scores beyond the central 99.6% of all fall into the outermost bins, so nothing
+    is dropped; positive scores that span decades get a logarithmic axis. Groups without scores are left out.
     """
-    groups = [g for g in histogram.groups if len(g.scores)]
+    groups = [(g, g.scores[~np.isnan(g.scores)].astype(np.float64)) for g in histogram.groups]
+    groups = [(g, scores) for g, scores in groups if len(scores)]
     row = 0.50
     with figure(height=0.55 + row * max(len(groups), 1)) as (fig, axes):
-        pooled = np.concatenate([g.scores for g in groups]) if groups else np.zeros(1)
-        edges = _edges(pooled, histogram.threshold)
+        edges, geometric = _edges([scores for _, scores in groups], histogram.threshold)
+        if geometric:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+            axes.set_xticks([], minor=True)
+        else:
+            axes.locator_params(axis="x", nbins=5)
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(0, max(len(groups), 1))
         axes.spines["left"].set_visible(False)
         axes.set_yticks([])
-        axes.set_xlabel(histogram.score_label)
-        axes.locator_params(axis="x", nbins=5)
-        for i, group in enumerate(groups):
+        axes.set_xlabel(visible(histogram.score_label))
+        for i, (group, scores) in enumerate(groups):
             floor = len(groups) - 1 - i
-            counts, _ = np.histogram(np.clip(group.scores, edges[0], edges[-1]), edges)
+            counts, _ = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)
             height = 0.56 * counts / counts.max()
             colour = LIGHT["ink" if histogram.role == "ceiling" else group.meaning]
             axes.stairs(height + floor, edges, baseline=floor, fill=True, color=colour, alpha=0.22)
@@ -83,13 +89,13 @@ def histogram_figure(histogram: Histogram) -> Figure:
             )
             axes.axhline(floor, color=LIGHT["rule"], linewidth=0.7, zorder=0.6)
             axes.annotate(
-                _shorten(f"{group.name}  (n = {len(group.scores):,})", 38),
+                _shorten(f"{group.name}  (n = {len(scores):,})", 38),
                 (0, floor + 0.66),
                 xycoords=("axes fraction", "data"),
                 va="bottom",
             )
             if histogram.threshold is not None:
-                beyond = float(np.mean(group.scores > histogram.threshold))
+                beyond = float(np.mean(scores > histogram.threshold))
                 axes.annotate(
                     f"{100 * beyond:.{1 if beyond < 0.0995 else 0}f}%",
                     (1, floor + 0.66),
@@ -103,7 +109,11 @@ def histogram_figure(histogram: Histogram) -> Figure:
                     [histogram.threshold] * 2, [i, i + 0.6], color=LIGHT["ink"], linewidth=0.9, dashes=(2, 2)
                 )
             axes.set_title(
-                f"beyond {histogram.threshold_label}", loc="right", fontsize=7.5, color=LIGHT["muted"], pad=3
+                f"beyond {visible(histogram.threshold_label)}",
+                loc="right",
+                fontsize=7.5,
+                color=LIGHT["muted"],
+                pad=3,
             )
     return fig
 
@@ -190,13 +200,24 @@ def _within(xy: np.ndarray, box: np.ndarray) -> int:
     return int(np.all((xy >= box[:2] - 1) & (xy <= box[2:] + 1), axis=1).sum())
 
 
-def _edges(scores: np.ndarray, threshold: float | None) -> np.ndarray:
-    finite = scores[np.isfinite(scores)]
-    low, high = np.quantile(finite, (0.002, 0.998)) if len(finite) else (0.0, 1.0)
+def _edges(groups: list[np.ndarray], threshold: float | None) -> tuple[np.ndarray, bool]:
+    """The edges of the bins, and whether they grow geometrically."""
+    finite = [g[np.isfinite(g)] for g in groups]
+    finite = [g for g in finite if len(g)] or [np.zeros(1)]
+    low, high = np.quantile(np.concatenate(finite), (0.002, 0.998))
     if threshold is not None and np.isfinite(threshold):
         low, high = min(low, threshold), max(high, threshold)
+    # One far group must not press all others into a single bin.
+    narrowest = min(finite, key=lambda g: np.ptp(np.quantile(g, (0.25, 0.75))))
+    near, middle, far = np.quantile(narrowest, (0.25, 0.5, 0.75))
+    if high - low > 40 * (far - near) > 0:
+        if low > 0 and high > 30 * low:
+            return np.geomspace(low / 1.1, high * 1.1, BINS + 1), True
+        low, high = max(low, middle - 20 * (far - near)), min(high, middle + 20 * (far - near))
+        if threshold is not None and np.isfinite(threshold):
+            low, high = min(low, threshold), max(high, threshold)
     margin = 0.03 * (high - low) or 0.5
-    return np.linspace(low - margin, high + margin, BINS + 1)
+    return np.linspace(low - margin, high + margin, BINS + 1), False
 
 
 def _percent(rate: float) -> str:
@@ -205,4 +226,5 @@ def _percent(rate: float) -> str:
 
 
 def _shorten(text: str, most: int) -> str:
+    text = visible(text)
     return text if len(text) <= most else text[: most - 1] + "\u2026"

@@ -174,6 +174,8 @@ class ShownExample:
     sites: tuple[tuple[str, float], ...] = ()
     """The sites that made it strange, the strangest first, each with its p-value."""
     detector: str = ""
+    code: bool = False
+    """Whether the text is a program: set in a fixed-width type."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Further columns worth reading: the model's answer, the label."""
 
@@ -191,6 +193,8 @@ class Section:
     anomalies: tuple[ShownExample, ...] = ()
     mistakes: tuple[ShownExample, ...] = ()
     notes: tuple[str, ...] = ()
+    examples_first: bool = False
+    """Show the most anomalous examples before everything else, as an audit wants them."""
 
 
 @dataclass(frozen=True)

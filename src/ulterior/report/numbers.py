@@ -15,10 +15,8 @@ def decimals(interval: Interval, scale: float = 1.0, least: int = 0, most: int =
     ``.931 [.912, .950]`` has a half-width of .019 and is written with two decimals. Without an interval the
     answer is ``least``.
     """
-    if interval.low is None or interval.high is None:
-        return least
-    half = abs(interval.high - interval.low) * scale / 2
-    if half <= 0 or not math.isfinite(half):
+    half = _half_width(interval) * scale
+    if not 0 < half < math.inf:
         return least
     # The small term keeps a half-width of exactly .01, which floats write as .00999..., at two decimals.
     return min(max(math.ceil(-math.log10(half) - 1e-6), least), most)
@@ -34,10 +32,7 @@ def plain(value: float, digits: int) -> str:
 
 
 def p_value(p: float) -> str:
-    """``.032``, ``.0004``, ``3e-7``: two significant digits, short when tiny.
-
-    A p-value is never written as zero or rounded up to a whole one.
-    """
+    """``.032``, ``.0004``, ``3e-7``: at most two significant digits, one when tiny; never zero."""
     if not math.isfinite(p):
         return "not a number"
     if p <= 0:
@@ -46,7 +41,7 @@ def p_value(p: float) -> str:
         return f"{p:.0e}".replace("e-0", "e-").replace("-", MINUS)
     if p > 0.995:
         return "1"
-    return plain(p, max(1 - math.floor(math.log10(p)), 2))
+    return plain(p, max(1 - math.floor(math.log10(p)), 2)).rstrip("0")
 
 
 def written(interval: Interval, unit: Unit, signed: bool = False) -> tuple[str, str]:
@@ -61,9 +56,9 @@ def written(interval: Interval, unit: Unit, signed: bool = False) -> tuple[str, 
         return p_value(value), ""
     scale = 100.0 if unit == "rate" else 1.0
     if unit == "rate":
-        # Small rates live on their first decimal: 1.2% and .8% differ, 71% and 71.3% rarely do.
         digits = decimals(interval, scale, most=2) if interval.low is not None else int(abs(value) < 0.1)
-        digits = max(digits, int(abs(value) < 0.0995 and digits == 0))
+        if abs(value) < 0.1 and _half_width(interval) < 0.02:
+            digits = max(digits, 1)  # small rates live on their first decimal: 1.2% and 0.8% differ
     elif unit == "auroc":
         digits = decimals(interval, least=2)
     else:
@@ -91,6 +86,13 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _half_width(interval: Interval) -> float:
+    """Infinite where there is no interval."""
+    return (
+        math.inf if interval.low is None or interval.high is None else abs(interval.high - interval.low) / 2
+    )
 
 
 def _few(value: float) -> int:

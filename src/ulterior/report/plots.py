@@ -15,9 +15,12 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from ulterior.report.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -144,10 +147,11 @@ def figure(height: float, width: float = WIDTH) -> Iterator[tuple[Figure, Axes]]
         fig.set_layout_engine("none")  # laid out once, so that writing a figure twice gives the same file
 
 
-def svg(fig: Figure, name: str = "plot") -> str:
+def svg(fig: Figure, name: str = "plot", label: str = "") -> str:
     """A figure as an ``<svg>`` element for a page: text stays text, colours are CSS variables.
 
     ``name`` prefixes every id, and must differ among the figures of one page. Equal figures, equal strings.
+    ``label`` is what a screen reader says.
     """
     buffer = io.StringIO()
     with look():
@@ -161,7 +165,7 @@ def svg(fig: Figure, name: str = "plot") -> str:
     text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
     width, height = _view_box(text)
     head = (
-        f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" '
+        f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(visible(label))}" '
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     return re.sub(r"\n\s*", "\n", head + text[text.index(">") + 1 :]).strip()

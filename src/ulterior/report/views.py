@@ -1,0 +1,149 @@
+"""What the template places but cannot compute: strings of numbers, positions on small axes, shades."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ulterior.report.model import HeatMap, Interval, Leaderboard, Metric, Standing
+from ulterior.report.numbers import decimals, plain, written
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a leaderboard. Positions are percentages of the cell's little axis; -1: not drawn."""
+
+    text: str
+    interval: str
+    sort: str
+    left: float = -1.0
+    width: float = 0.0
+    dot: float = -1.0
+    mark: float = -1.0
+    excess: bool = False
+
+
+@dataclass(frozen=True)
+class ColumnGroup:
+    """Neighbouring metrics under one heading."""
+
+    name: str
+    span: int
+
+
+def column_groups(board: Leaderboard) -> list[ColumnGroup]:
+    """The upper line of a leaderboard's head."""
+    groups: list[ColumnGroup] = []
+    for metric in board.metrics:
+        if groups and groups[-1].name == metric.group:
+            groups[-1] = ColumnGroup(metric.group, groups[-1].span + 1)
+        else:
+            groups.append(ColumnGroup(metric.group, 1))
+    return groups
+
+
+def cells(board: Leaderboard, row: Standing) -> list[Cell | None]:
+    """The cells of a row, one for each metric; None where the row has no such value.
+
+    The mark on each axis is the column's target where it has one, the baseline's value otherwise.
+    """
+    return [_cell(board, metric, row.values.get(metric.key)) for metric in board.metrics]
+
+
+def difference(row: Standing, board: Leaderboard) -> str:
+    """The paired difference to the baseline, signed, with its interval."""
+    if row.difference is None or row.difference.value is None:
+        return ""
+    unit = board.metrics[0].unit if board.metrics else "auroc"
+    return " ".join(written(row.difference, unit, signed=True)).strip()
+
+
+def _cell(board: Leaderboard, metric: Metric, given: Interval | None) -> Cell | None:
+    if given is None:
+        return None
+    text, interval = written(given, metric.unit)
+    if metric.unit == "auroc" and given.value is not None:
+        # A digit's width for each decimal that this row lacks: points stand under points.
+        shared = max(decimals(r.values[metric.key], least=2) for r in board.rows if metric.key in r.values)
+        text += "\u2007" * (shared - decimals(given, least=2))
+    if given.value is None or not math.isfinite(given.value):
+        return Cell(text, interval, sort="")
+    sort = repr(float(given.value))
+    if metric.unit in ("p", "number"):
+        return Cell(text, interval, sort)
+    low, high = _domain(board, metric)
+
+    def at(x: float) -> float:
+        return round(100 * min(max((x - low) / (high - low), 0.0), 1.0), 1)
+
+    mark = metric.target
+    if mark is None:
+        baseline = [
+            r.values[metric.key].value for r in board.rows if r.role == "baseline" and metric.key in r.values
+        ]
+        mark = baseline[0] if baseline else None
+    left = at(given.low) if given.low is not None else -1.0
+    return Cell(
+        text,
+        interval,
+        sort,
+        left=left,
+        width=round(at(given.high) - left, 1) if given.low is not None and given.high is not None else 0.0,
+        dot=at(given.value),
+        mark=at(mark) if mark is not None else -1.0,
+        excess=metric.target is not None and given.low is not None and given.low > metric.target,
+    )
+
+
+def _domain(board: Leaderboard, metric: Metric) -> tuple[float, float]:
+    """The axis that a column's intervals share: an AUROC's starts at one half unless some are below."""
+    intervals = [row.values[metric.key] for row in board.rows if metric.key in row.values]
+    ends = [x for i in intervals for x in (i.value, i.low, i.high) if x is not None and math.isfinite(x)]
+    if metric.unit == "auroc":
+        return min(0.5, math.floor(10 * min(ends)) / 10), 1.0
+    if metric.target is not None:
+        return 0.0, min(1.0, max(2 * metric.target, *ends)) or 1.0
+    return 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class Shade:
+    """One cell of a heat map: its number, its hue (a CSS class), and how much of the hue, in percent."""
+
+    text: str
+    hue: str
+    strength: int
+
+
+STRONGEST = 72
+"""Percent of the hue in the strongest cell, so that the number on it stays readable in both modes."""
+
+
+def shades(heat: HeatMap) -> list[list[Shade | None]]:
+    """Rows of cells [sites][detectors]; None where the value is not a number."""
+    top = 1.0
+    if heat.unit != "auroc":
+        finite = [float(v) for v in heat.values.ravel() if math.isfinite(v)]
+        top = max(finite, default=1.0) or 1.0
+    return [[_shade(float(v), heat.unit, top) for v in row] for row in heat.values]
+
+
+def heat_scale(heat: HeatMap) -> list[Shade]:
+    """A few cells from the lowest to the highest value: the key of a heat map."""
+    if heat.unit == "auroc":
+        values, top = [0.0, 0.25, 0.5, 0.75, 1.0], 1.0
+    else:
+        finite = [float(v) for v in heat.values.ravel() if math.isfinite(v)]
+        top = max(finite, default=1.0) or 1.0
+        values = [top * i / 4 for i in range(5)]
+    return [shade for v in values if (shade := _shade(v, heat.unit, top)) is not None]
+
+
+def _shade(value: float, unit: str, top: float) -> Shade | None:
+    if not math.isfinite(value):
+        return None
+    if unit == "auroc":
+        strength = abs(value - 0.5) * 2
+        return Shade(plain(value, 2), "hot" if value >= 0.5 else "cold", round(STRONGEST * min(strength, 1)))
+    text = written(Interval(value), "rate")[0] if unit == "rate" else f"{value:.1f}"
+    return Shade(text, "more", round(STRONGEST * min(max(value / top, 0), 1)))
