@@ -1,0 +1,1 @@
+"""What is read from one forward pass; one file an idea."""

@@ -1,0 +1,156 @@
+"""The one pass: every example goes through the model once, whatever is read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from tqdm import tqdm
+
+from ulterior.capture import Captured, capture
+from ulterior.errors import InputError
+from ulterior.examples import Examples
+from ulterior.features.feature import Feature, Run, Tokens, Values
+from ulterior.subject import Batch, Encoded, RowError, Subject
+
+# Examples that are encoded and sorted by length at a time: enough to cut even batches, few enough to forget.
+WINDOW = 2048
+# No batch has more rows than this, however short they are.
+MAX_ROWS = 1024
+
+Reading = dict[Feature, dict[str, Values]]
+
+
+def read(
+    subject: Subject,
+    examples: Examples,
+    features: Sequence[Feature],
+    *,
+    batch_tokens: int = 4096,
+    progress: str | None = None,
+    show: bool | None = None,
+    device: torch.device | str | None = "cpu",
+) -> Iterator[tuple[Int[np.ndarray, " n"], Reading]]:
+    """Run the subject once over the examples and read all features from that pass.
+
+    Batches hold examples of like length, longest first within a window, so rows come in another order than they
+    were given: each batch says which rows it holds. An example's features do not depend on the batches.
+
+    Args:
+        subject: The model under examination.
+        examples: At least one.
+        features: What to read; the union of their sites is captured.
+        batch_tokens: Size of a forward batch in tokens, padding included.
+        progress: Name of a progress bar with rate and time left; none if not given.
+        show: Whether to draw that bar; by default only on a terminal.
+        device: Where values go; None leaves them where the model computed them.
+
+    Yields:
+        Row numbers ``[n]`` and, for each feature, its values by key: float32 tensors ``[n, d]``, ``Tokens``, or
+        text, rows in the order of the row numbers.
+
+    Raises:
+        InputError: no examples, an example that cannot be encoded, or an activation that is NaN or infinite
+            (with its site and row).
+    """
+    if len(examples) == 0:
+        raise InputError("there are no examples to read; at least one is needed")
+    features = list(dict.fromkeys(features))
+    sites = tuple(dict.fromkeys(site for feature in features for site in feature.sites(subject)))
+    runs_model = any(feature.runs_model for feature in features)
+    with tqdm(
+        total=len(examples),
+        desc=progress,
+        unit="example",
+        disable=progress is None or (None if show is None else not show),
+    ) as bar:
+        for start in range(0, len(examples), WINDOW):
+            window = examples.take(np.arange(start, min(start + WINDOW, len(examples))))
+            encoded = _encode(subject, window, start) if runs_model else None
+            for rows in _batches(encoded, len(window), batch_tokens):
+                taken = window.take(rows)
+                reading = _read_batch(
+                    subject, taken, [encoded[row] for row in rows] if encoded else [], features, sites
+                )
+                _check_finite(reading, rows + start)
+                yield rows + start, {feature: _moved(values, device) for feature, values in reading.items()}
+                bar.update(len(rows))
+
+
+def _encode(subject: Subject, window: Examples, start: int) -> list[Encoded]:
+    try:
+        return subject.encode(window)
+    except RowError as error:
+        raise error.shifted(start) from None
+
+
+def _batches(encoded: Sequence[Encoded] | None, n: int, budget: int) -> Iterator[Int[np.ndarray, " n"]]:
+    """Rows of each batch, longest first (what does not fit in memory fails at once, not at the end)."""
+    if encoded is None:
+        yield np.arange(n)
+        return
+    costs = np.array([example.cost for example in encoded])
+    order = np.argsort(-costs, kind="stable")
+    begin = 0
+    while begin < n:
+        size = int(np.clip(budget // costs[order[begin]], 1, MAX_ROWS))
+        yield order[begin : begin + size]
+        begin += size
+
+
+def _read_batch(
+    subject: Subject,
+    examples: Examples,
+    encoded: Sequence[Encoded],
+    features: Sequence[Feature],
+    sites: Sequence[str],
+) -> Reading:
+    if not encoded:
+        run = Run(examples, Batch({}), Captured({}), None, subject)
+        return {feature: feature.read(run) for feature in features}
+    batch = subject.collate(encoded)
+    with capture(subject.model, sites) as captured:
+        output = subject.run(batch)
+    # Outside inference mode, so that the values are ordinary tensors for whoever takes them.
+    with torch.no_grad():
+        run = Run(examples, batch, captured, output, subject)
+        return {feature: feature.read(run) for feature in features}
+
+
+def _check_finite(reading: Reading, rows: Int[np.ndarray, " n"]) -> None:
+    tensors = [
+        (key, value)
+        for values in reading.values()
+        for key, value in values.items()
+        if not isinstance(value, list)
+    ]
+    # x * 0 is 0 for every finite x and NaN for all others: one number a key, one look at the device.
+    sums = [(_tensor(value) * 0).sum() for _, value in tensors]
+    if not sums:
+        return
+    finite = torch.stack([total.to(sums[0].device) for total in sums]).isfinite().tolist()
+    for (key, value), is_finite in zip(tensors, finite, strict=True):
+        if not is_finite:
+            row = int((~torch.isfinite(_tensor(value)).all(1)).nonzero()[0, 0])
+            owner = int(value.owner[row]) if isinstance(value, Tokens) else row
+            raise InputError(
+                f"the activation at '{key}' is NaN or infinite for row {rows[owner]} (counted from 0);"
+                " a wider dtype (float32, bfloat16) may help"
+            )
+
+
+def _tensor(value: Tensor | Tokens) -> Tensor:
+    return value.values if isinstance(value, Tokens) else value
+
+
+def _moved(values: dict[str, Values], device: torch.device | str | None) -> dict[str, Values]:
+    return values if device is None else {key: _to(value, device) for key, value in values.items()}
+
+
+def _to(value: Values, device: torch.device | str) -> Values:
+    if isinstance(value, Tokens):
+        return Tokens(value.values.to(device), value.owner.to(device))
+    return value if isinstance(value, list) else value.to(device)

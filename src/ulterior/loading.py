@@ -1,0 +1,247 @@
+"""Hugging Face models by hub id or folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ulterior.architectures import FAMILIES
+from ulterior.errors import InputError
+from ulterior.fingerprint import fingerprint
+from ulterior.readouts import CAUSAL, CLASSES, STATES, answer_readouts
+from ulterior.subject import Readout, Subject, arguments_of
+from ulterior.tokens import Side, TextInputs, pad_id_of, token_subject
+
+Head = Literal["causal", "classes", "states"]
+
+
+def load_subject(
+    source: str | Path,
+    *,
+    adapter: str | Path | None = None,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str | None = None,
+    device_map: str | Mapping[str, Any] | None = None,
+    answers: tuple[str, str] | None = None,
+    column: str = "text",
+    chat: bool | Literal["auto"] = "auto",
+    max_length: int | None = None,
+    overlong: Literal["error", "truncate"] = "error",
+    padding: Side | None = None,
+    gguf_file: str | None = None,
+    trust_remote_code: bool = False,
+    name: str | None = None,
+) -> Subject:
+    """Load a causal language model, a sequence classifier or a bare encoder.
+
+    Which of them it is follows from the architecture that the model's configuration names. The behaviour is
+
+    - of a causal language model: with ``answers``, the logit of the first answer's first token minus that of the
+      second's, after the last token; without, the log-probability of the most likely next token;
+    - of a classifier: the log-odds of the most likely class (the number itself if there is only one);
+    - of a bare transformer: the length of its mean final state.
+
+    Args:
+        source: Hub id (``owner/name``) or a folder written by ``save_pretrained``; safetensors weights only.
+        adapter: Hub id or folder of a LoRA adapter (needs ``peft``), merged into the weights.
+        dtype: ``auto`` (the checkpoint's own, the default), a ``torch.dtype`` or its name. Features are float32 whatever it is.
+        device: ``cuda``, ``cuda:1``, ``cpu``...; ``auto``, the default, takes a GPU if there is one.
+        device_map: Spread the model over devices (needs ``accelerate``), instead of ``device``.
+        answers: The two answers whose logit difference is the behaviour; mind the leading space.
+        column: Column of the examples that holds text or chats.
+        chat: See ``ulterior.tokens.TextInputs``, and for ``max_length`` and ``overlong``.
+        max_length: The most tokens an example may have.
+        overlong: ``error`` or ``truncate``.
+        padding: Side that is padded. By default the left for causal models, so that the last token stands last
+            and the language model's head runs on it alone, and the right for others.
+        gguf_file: File inside the source to take GGUF weights from.
+        trust_remote_code: Run code that the source ships. Off unless you turn it on.
+        name: What reports call the subject; the source's last part if not given.
+
+    Raises:
+        InputError: nothing usable at the source, weights that do not fit the architecture, an unknown dtype or
+            device, answers that begin with the same token.
+    """
+    common = {"trust_remote_code": trust_remote_code, **({"gguf_file": gguf_file} if gguf_file else {})}
+    if device is not None and device_map is not None:
+        raise InputError("give a device or a device_map, not both")
+    place = None if device_map is not None else _device(device)
+    dtype = _dtype(dtype)
+    with _quiet(), _told(source):
+        from transformers import AutoConfig, AutoTokenizer
+
+        _check_folder(source, gguf_file)
+        config = AutoConfig.from_pretrained(source, **common)
+        head = _head(config)
+        model = _load_weights(source, head, dtype, device_map, common)
+        tokenizer = AutoTokenizer.from_pretrained(source, **common)
+    identity = None
+    if adapter is not None:
+        model, identity = _merge(model, adapter)
+    model = model if place is None else _moved(model, place)
+    if getattr(model.config, "pad_token_id", None) is None:  # classifiers look for the last token by it
+        model.config.pad_token_id = pad_id_of(tokenizer)
+    padding = padding or ("left" if head == "causal" else "right")
+    subject = token_subject(
+        model,
+        tokenizer,
+        name=name or Path(str(source)).name,
+        text=TextInputs(column, chat, max_length, overlong),
+        readouts=_readouts(head, answers, tokenizer),
+        options=_options(model, head, padding),
+        padding=padding,
+    )
+    return subject if identity is None else _identified(subject, identity)
+
+
+def _load_weights(
+    source: str | Path, head: Head, dtype: torch.dtype | str, device_map: Any, common: Mapping[str, Any]
+) -> nn.Module:
+    import transformers
+
+    loader = {
+        "causal": transformers.AutoModelForCausalLM,
+        "classes": transformers.AutoModelForSequenceClassification,
+        "states": transformers.AutoModel,
+    }[head]
+    placed = {} if device_map is None else {"device_map": device_map}
+    # Safetensors and nothing else: the other format is a pickle, and unpickling runs code.
+    safe = {} if "gguf_file" in common else {"use_safetensors": True}
+    model, report = loader.from_pretrained(
+        source, dtype=dtype, output_loading_info=True, **placed, **safe, **common
+    )
+    # The pooler of a bare encoder is absent from many checkpoints, and nothing here reads it.
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    if missing:
+        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise InputError(
+            f"'{source}' lacks {len(missing)} weights of its own architecture ({shown}); it is incomplete"
+        )
+    return model
+
+
+def _head(config: Any) -> Head:
+    named = (getattr(config, "architectures", None) or [""])[0]
+    if named.endswith("ForSequenceClassification"):
+        return "classes"
+    if named.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
+        return "causal"
+    family = FAMILIES.get(config.model_type)
+    # A configuration that names no architecture: decoders end in a last norm, encoders do not.
+    return "causal" if not named and family is not None and family.final else "states"
+
+
+def _options(model: nn.Module, head: Head, padding: Side) -> dict[str, Any]:
+    accepted = arguments_of(model)
+    options: dict[str, Any] = {"use_cache": False} if "use_cache" in accepted else {}
+    if head == "causal" and padding == "left" and "logits_to_keep" in accepted:
+        options["logits_to_keep"] = 1
+    return options
+
+
+def _readouts(head: Head, answers: tuple[str, str] | None, tokenizer: Any) -> Mapping[str, Readout]:
+    if answers is None:
+        return {"causal": CAUSAL, "classes": CLASSES, "states": STATES}[head]
+    if head != "causal":
+        raise InputError(
+            "answers are for causal language models; this model has no next token to answer with"
+        )
+    tokens = [tokenizer(answer, add_special_tokens=False)["input_ids"][:1] for answer in answers]
+    if not all(tokens) or tokens[0] == tokens[1]:
+        raise InputError(f"the answers {answers} must begin with different tokens; they begin with {tokens}")
+    return answer_readouts(tokens[0][0], tokens[1][0])
+
+
+def _merge(model: nn.Module, adapter: str | Path) -> tuple[nn.Module, str]:
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise InputError("an adapter needs peft; pip install 'ulterior[models]'") from error
+    with _told(adapter):
+        wrapped = PeftModel.from_pretrained(model, str(adapter), use_safetensors=True)
+        # Merging rounds differently on different machines; the parts do not.
+        identity = fingerprint(wrapped)
+        return wrapped.merge_and_unload(), identity
+
+
+def _identified(subject: Subject, identity: str) -> Subject:
+    import dataclasses
+
+    return dataclasses.replace(subject, identity=identity)
+
+
+def _device(device: torch.device | str | None) -> torch.device:
+    if device is None or device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"'{device}' is no device; say cpu, cuda or cuda:1") from error
+
+
+def _moved(model: nn.Module, device: torch.device) -> nn.Module:
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"the model cannot be put on '{device}': {_first_line(error)}") from error
+
+
+def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | str:
+    if dtype is None or dtype == "auto":
+        return "auto"
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise InputError(f"'{dtype}' is no dtype for a model; say auto, float32, bfloat16 or float16")
+    return found
+
+
+def _check_folder(source: str | Path, gguf_file: str | None) -> None:
+    path = Path(source)
+    looks_local = (
+        isinstance(source, Path) or str(source).startswith((".", "/", "~")) or str(source).count("/") > 1
+    )
+    if not path.exists() and looks_local:
+        raise InputError(
+            f"no folder '{source}'; give a folder written by save_pretrained, or a hub id owner/name"
+        )
+    if path.exists() and gguf_file is None and not (path / "config.json").is_file():
+        raise InputError(f"'{source}' has no config.json; expected a folder written by save_pretrained")
+    if path.exists() and gguf_file is not None and not (path / gguf_file).is_file():
+        raise InputError(f"'{source}' has no file '{gguf_file}'")
+
+
+@contextmanager
+def _told(source: str | Path) -> Iterator[None]:
+    """Turn whatever loading raises into one line; the libraries below raise dozens of unrelated types."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"could not load '{source}': {_first_line(error)}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' own progress bars and reports out of ours."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split(os.linesep)[0].strip() or type(error).__name__
