@@ -1,0 +1,224 @@
+"""From scores to false-alarm rates: conformal p-values on held-out trusted examples, and the fusion of sites.
+
+The raw scores of two sites are not comparable. So the held-out trusted examples, none of which any score was
+fitted on, are cut in two. Half A says of each site how far out a value is there: a p-value per site. These
+are fused to one number per example, and half B, which fusion has not seen, says how far out *that* number is.
+Whatever half A and the fusion do, the last step is a rank among exchangeable numbers, so that P(p <= alpha)
+<= alpha holds exactly, in any sample size (Vovk, Gammerman, Shafer, "Algorithmic learning in a random world",
+2005).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+from scipy import special, stats
+
+from ulterior.errors import InputError
+from ulterior.metrics import Estimate, auroc
+from ulterior.serialise import saved
+
+Fusion = Literal["fisher", "cauchy", "min"]
+
+_TAIL = 0.1  # share of the reference scores that the tail is fitted to
+_ABSOLUTE = 1e-12
+
+
+@saved
+@dataclass(frozen=True, eq=False)
+class SiteReference:
+    """The trusted scores of half A at one site, sorted, and the scale of the exponential tail beyond them."""
+
+    scores: Float[np.ndarray, "a"]
+    tail: float
+
+    @staticmethod
+    def of(scores: Shaped[np.ndarray, "a"]) -> SiteReference:
+        """From the scores of half A, in any order.
+
+        The tail's scale is the mean excess over the 90% quantile (the maximum-likelihood one of an
+        exponential).
+
+        Raises:
+            InputError: no score, or one that is not finite.
+        """
+        ranked = np.sort(scores.astype(np.float64))
+        if not len(ranked) or not np.isfinite(ranked).all():
+            raise InputError("a site is calibrated on at least one trusted score, all of them finite numbers")
+        start = ranked[max(math.ceil((1 - _TAIL) * len(ranked)) - 2, 0)]
+        excess = ranked[ranked > start] - start
+        # Ties may leave no excess, or no spread at all: then the tail is as steep as rounding allows.
+        scale = float(excess.mean()) if len(excess) else float(ranked.std())
+        return SiteReference(ranked, max(scale, _ABSOLUTE + 1e-6 * float(np.abs(ranked).max())))
+
+    def log_p(self, scores: Shaped[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+        """Log p-values of any scores: falling strictly as the score rises above the lowest reference.
+
+        At a reference score p is the conformal (1 + #{a >= score}) / (1 + #a); log p is linear in between
+        (never below the conformal one), and beyond the largest goes down by the exponential tail, an
+        extrapolation by which extremes still rank.
+        """
+        scores = scores.astype(np.float64)
+        count = len(self.scores)
+        knots, first = np.unique(self.scores, return_index=True)
+        levels = np.log((1 + count - first) / (1 + count))
+        beyond = np.maximum(scores - knots[-1], 0) / self.tail
+        return np.interp(scores, knots, levels) - beyond
+
+    def p(self, scores: Shaped[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+        """The p-value to show for one site: at least 1 / (1 + #a), so that P(p <= alpha) <= alpha holds."""
+        return np.maximum(np.exp(self.log_p(scores)), 1 / (1 + len(self.scores)))
+
+
+def fuse(log_p: Float[np.ndarray, "n s"], fusion: Fusion = "fisher") -> Float[np.ndarray, "n"]:
+    """One number per example from the log p-values of its sites; higher = more anomalous.
+
+    ``fisher``: minus twice the sum; strangeness at many sites adds up. ``cauchy``: minus the log of the
+    Cauchy combination (Liu and Xie, arXiv 1808.09011), a mean of odds that correlated sites disturb little.
+    ``min``: minus the log of Bonferroni's p, the strangest site times their number.
+    """
+    sites = log_p.shape[1]
+    if fusion == "fisher":
+        return -2 * log_p.sum(1)
+    if fusion == "min":
+        return -(log_p.min(1) + math.log(sites))
+    if fusion != "cauchy":
+        raise InputError(f"fusion {fusion!r}: give 'fisher', 'cauchy' or 'min'")
+    # Below p = e^-30, 1 / tan(pi p) is 1 / (pi p) to the last digit, and the log keeps the order where p
+    # underflows.
+    p = np.exp(np.maximum(log_p, -30.0))
+    with np.errstate(divide="ignore"):
+        mean = np.tan((0.5 - np.clip(p, 0, 1 - 1e-15)) * np.pi).mean(1)
+    usual = -np.log(0.5 - np.arctan(mean) / np.pi)
+    extreme = np.asarray(special.logsumexp(-log_p, axis=1)) - math.log(sites)
+    return np.where(log_p.min(1) < -28, extreme, usual)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a calibration says of n examples at s sites."""
+
+    site_p: Float[np.ndarray, "n s"]
+    """One p-value per site, at least 1 / (1 + size of half A)."""
+    fused: Float[np.ndarray, "n"]
+    """The sites as one number; higher = more anomalous."""
+    p: Float[np.ndarray, "n"]
+    """Conformal p-value of ``fused``: P(p <= alpha) <= alpha for trusted examples."""
+
+
+@saved
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What one detector said of held-out trusted examples: its sites on half A, their fusion on half B."""
+
+    sites: tuple[SiteReference, ...]
+    reference: Float[np.ndarray, "b"]
+    """Fused scores of half B, ascending."""
+    fusion: Fusion
+
+    @property
+    def n(self) -> int:
+        """Examples in half B, which bound the smallest p-value: 1 / (n + 1)."""
+        return len(self.reference)
+
+    def __call__(self, scores: Shaped[np.ndarray, "n s"]) -> Judged:
+        """Judge the raw scores of n examples at the s sites.
+
+        Raises:
+            InputError: another number of sites, or a score that is not finite.
+        """
+        _check(scores, len(self.sites))
+        log_p = np.stack([site.log_p(scores[:, i]) for i, site in enumerate(self.sites)], 1)
+        site_p = np.stack([site.p(scores[:, i]) for i, site in enumerate(self.sites)], 1)
+        fused = fuse(log_p, self.fusion)
+        return Judged(site_p, fused, self.p_values(fused))
+
+    def p_values(self, fused: Shaped[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+        """Exactly valid p-values of fused scores: (1 + #{b >= fused}) / (1 + #b)."""
+        return (1 + self.n - np.searchsorted(self.reference, fused, "left")) / (1 + self.n)
+
+    def attainable(self, alpha: float) -> bool:
+        """Whether half B is large enough for a p-value of at most ``alpha``."""
+        return math.floor(alpha * (self.n + 1) + 1e-9) >= 1
+
+    def threshold(self, alpha: float) -> float:
+        """The fused score above which (strictly) the p-value is at most ``alpha``.
+
+        Raises:
+            InputError: a rate outside (0, 1), or one that half B is too small for.
+        """
+        if not 0 < alpha < 1:
+            raise InputError(f"alpha={alpha}: give a false-alarm rate between 0 and 1")
+        if not self.attainable(alpha):
+            needed = math.ceil(1 / alpha - 1e-9) - 1
+            raise InputError(
+                f"a false-alarm rate of {alpha:g} needs at least {needed} trusted examples in the second half of "
+                f"the calibration set ({2 * needed} in all), and it has {self.n}"
+            )
+        return float(self.reference[-math.floor(alpha * (self.n + 1) + 1e-9)])
+
+    def flags(self, fused: Shaped[np.ndarray, "n"], alpha: float) -> Bool[np.ndarray, "n"]:
+        """Which examples to flag so that, of trusted ones, at most a share ``alpha`` is expected to be."""
+        return fused > self.threshold(alpha)
+
+
+def calibrate(scores: Shaped[np.ndarray, "n s"], fusion: Fusion = "fisher", seed: int = 0) -> Calibration:
+    """Calibrate one detector on the scores of n held-out trusted examples, on which nothing was fitted.
+
+    Args:
+        scores: raw scores at s sites, higher = more anomalous.
+        fusion: how the sites become one number; see ``fuse``.
+        seed: of the cut into halves, A never the larger.
+
+    Raises:
+        InputError: fewer than two examples, no site, or a score that is not finite.
+    """
+    if len(scores) < 2 or not scores.shape[1]:
+        raise InputError(
+            f"calibration needs 2 or more held-out trusted examples and a site, got {scores.shape}"
+        )
+    _check(scores, scores.shape[1])
+    order = np.random.default_rng(seed).permutation(len(scores))
+    half_a, half_b = scores[order[: len(scores) // 2]], scores[order[len(scores) // 2 :]]
+    sites = tuple(SiteReference.of(column) for column in half_a.T)
+    fused = fuse(np.stack([site.log_p(half_b[:, i]) for i, site in enumerate(sites)], 1), fusion)
+    return Calibration(sites, np.sort(fused), fusion)
+
+
+def _check(scores: np.ndarray, sites: int) -> None:
+    if scores.shape[1] != sites:
+        raise InputError(f"scores at {scores.shape[1]} sites do not fit a calibration of {sites}")
+    if not np.isfinite(scores).all():
+        row, site = np.argwhere(~np.isfinite(scores))[0]
+        raise InputError(f"the score of example {row} at site {site} is not a finite number")
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Whether a batch as a whole scores otherwise than the reference."""
+
+    p: float
+    """Two-sided p-value of the Mann-Whitney test."""
+    effect: Estimate
+    """P(batch > reference) + P(equal) / 2: 0.5 is no drift, 1 is all of the batch above."""
+
+
+def drift(reference: Shaped[np.ndarray, "m"], batch: Shaped[np.ndarray, "n"]) -> Drift:
+    """Compare two samples of fused scores, of examples that neither was fitted on.
+
+    Raises:
+        InputError: an empty sample, or a score that is not finite.
+    """
+    if not len(reference) or not len(batch):
+        raise InputError("drift compares two samples, and one of them is empty")
+    effect = auroc(
+        np.concatenate([reference, batch]), np.arange(len(reference) + len(batch)) >= len(reference)
+    )
+    if np.ptp(np.concatenate([reference, batch])) == 0:
+        return Drift(1.0, effect)
+    p = stats.mannwhitneyu(batch, reference, alternative="two-sided", method="asymptotic").pvalue
+    return Drift(float(p), effect)
