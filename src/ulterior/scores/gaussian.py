@@ -16,8 +16,10 @@ from ulterior.scores.moments import Shrinkage
 from ulterior.scores.quadratic import Quadratic, diagonal_form
 from ulterior.scores.score import Columns, moments_in
 from ulterior.scores.statistics import MomentsOf, Statistic
+from ulterior.serialise import saved
 
 
+@saved
 @dataclass(frozen=True)
 class Mahalanobis:
     """(x - mu)' Sigma^-1 (x - mu) / d; about 1 on trusted rows. Lee et al., arXiv 1807.03888.
@@ -40,6 +42,7 @@ class Mahalanobis:
         return Quadratic(moments.mean, moments.eigen[1], weights)
 
 
+@saved
 @dataclass(frozen=True)
 class RelativeMahalanobis:
     """Mahalanobis minus the same distance under independent features: what is odd in the *combination* alone.
@@ -64,6 +67,7 @@ class RelativeMahalanobis:
         return Quadratic(moments.mean, vectors, 1 / (spectrum * d), -1 / (variances * d))
 
 
+@saved
 @dataclass(frozen=True)
 class Diagonal:
     """The mean squared z-score: sum_i (x - mu)_i² / Sigma_ii / d. Cheap, and blind to correlations."""
@@ -81,6 +85,7 @@ class Diagonal:
         return diagonal_form(moments.mean, 1 / (moments.variances * len(moments.mean)))
 
 
+@saved
 @dataclass(frozen=True)
 class PCAResidual:
     """Distance outside the main trusted subspace, in units of the spread that trusted rows have there.

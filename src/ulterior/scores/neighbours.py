@@ -20,6 +20,7 @@ _ROWS_AT_ONCE, _STORED_AT_ONCE = 512, 4096
 _SPARE = 16
 
 
+@saved
 @dataclass(frozen=True)
 class NearestNeighbours:
     """Mean distance to the k nearest of the stored reference rows, in standard deviations of each feature.

@@ -68,6 +68,7 @@ def _vectors(x: Tensor | tuple[str, ...]) -> Tensor:
     return x
 
 
+@saved
 @dataclass(frozen=True)
 class TrustedProbe:
     """A probe for a label that the trusted rows have, such as "the outcome is what it should be".
@@ -93,6 +94,7 @@ class TrustedProbe:
         return logistic(_vectors(stored.x), label != self.normal, self.C)
 
 
+@saved
 @dataclass(frozen=True)
 class Ceiling:
     """A probe that is given the truth about the suspects: not a detector, but what one could reach at most.
@@ -116,6 +118,7 @@ class Ceiling:
         return TrustedProbe(self.label, self.normal, self.C, self.bound, self.suspects).fit(given, columns)
 
 
+@saved
 @dataclass(frozen=True)
 class TamperingProbe:
     """Probe for evidence of tampering: trusted rows against untrusted ones with inconsistent measurements.

@@ -13,8 +13,10 @@ from ulterior.scores.moments import Shrinkage
 from ulterior.scores.quadratic import Quadratic
 from ulterior.scores.score import Columns, moments_in
 from ulterior.scores.statistics import MomentsOf, Statistic
+from ulterior.serialise import saved
 
 
+@saved
 @dataclass(frozen=True)
 class QuantumEntropy:
     """Quantum entropy: Mahalanobis, with more weight where untrusted rows vary more than trusted ones.
@@ -45,6 +47,7 @@ class QuantumEntropy:
         return Quadratic(trusted.mean, whiten @ vectors, weights)
 
 
+@saved
 @dataclass(frozen=True)
 class SpectralSignature:
     """((x - mu_untrusted) . v)², v the top eigenvector of the untrusted covariance.

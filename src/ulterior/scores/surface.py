@@ -116,6 +116,7 @@ def fit_surface(
     )
 
 
+@saved
 @dataclass(frozen=True)
 class Surface:
     """The surface baseline: logistic regression on the text's n-grams and length.
@@ -161,6 +162,7 @@ class FittedLength:
         return ((lengths - self.mean) / self.scale).abs()
 
 
+@saved
 @dataclass(frozen=True)
 class SurfaceLength:
     """The simplest surface baseline: an unusual length, either way."""
