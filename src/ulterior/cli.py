@@ -87,7 +87,7 @@ def _command(arguments: list[str]) -> tuple[str, list[str]]:
         name = " ".join(arguments[:words])
         if name in COMMANDS:
             return name, arguments[words:]
-    known = sorted({name for name in COMMANDS})
+    known = sorted(COMMANDS)
     family = [name for name in known if name.startswith(arguments[0] + " ")]
     if family:
         raise InputError(f"`ulterior {arguments[0]}` needs one of: {', '.join(family)}")

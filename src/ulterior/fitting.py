@@ -97,7 +97,7 @@ def fit_scores(
     """
     finished = fitters.finish()
 
-    def columns(name: str, rows: np.ndarray) -> np.ndarray:
+    def columns(group: str, name: str, rows: np.ndarray) -> np.ndarray:
         # Rows first: a column may be null in the part of the table that the score does not ask about.
         return examples.only(name).take(rows)[name]
 

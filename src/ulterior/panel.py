@@ -61,6 +61,11 @@ class DetectorScores:
     fused: np.ndarray
     p: np.ndarray
 
+    def strangest_sites(self, row: int, most: int = 3) -> dict[str, float]:
+        """The sites with the smallest p-values for one example, smallest first."""
+        order = np.argsort(self.site_p[row], kind="stable")[:most]
+        return {self.keys[index]: float(self.site_p[row, index]) for index in order}
+
 
 @dataclass(frozen=True, eq=False)
 class FittedPanel:
@@ -190,9 +195,7 @@ def _fit(
     stream = _read(subject, held, _features([one.detector for one in fitted]), settings, "calibrate")
     reference = score_stream(fitted, stream, len(held), seconds)
     calibrations = {
-        one.detector.name: calibrate(
-            reference[one.detector.name], fusion=one.detector.fusion, seed=settings.seed
-        )
+        one.detector.name: calibrate(reference[one.detector.name], one.detector.fusion, settings.seed)
         for one in fitted
     }
     return FittedPanel(tuple(fitted), calibrations, reference, skipped, seconds)

@@ -17,7 +17,7 @@ Reading = Mapping[Feature, Mapping[str, Values]]
 class Spill:
     """A folder of batches: written once in any order, read back once in the same order, each deleted when read.
 
-    Takes ``4 * width`` bytes of disk for each example and key. Text stays in memory, where the examples already hold it.
+    Takes ``4 * width`` bytes of disk for each example and key. Text stays in memory, where the examples hold it.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -59,6 +58,8 @@ class SubjectOptions:
         options: dict[str, Any] = asdict(self)
         source = options.pop("model")
         options["chat"] = {"auto": "auto", "yes": True, "no": False}[self.chat]
+        if self.device_map is not None:
+            del options["device"]
         return Subject.from_pretrained(source, **options)
 
 
@@ -152,12 +153,6 @@ class Monitor:
             raise InputError(
                 f"the monitor in '{folder}' is damaged ({type(error).__name__}: {error}); run `ulterior audit` again"
             ) from error
-
-
-def strangest_sites(scores: DetectorScores, row: int, most: int = 3) -> dict[str, float]:
-    """The sites with the smallest p-values for one example, smallest first."""
-    order = np.argsort(scores.site_p[row], kind="stable")[:most]
-    return {scores.keys[index]: float(scores.site_p[row, index]) for index in order}
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

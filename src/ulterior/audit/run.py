@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from ulterior.audit.monitor import Monitor, SubjectOptions, strangest_sites
+from ulterior.audit.monitor import Monitor, SubjectOptions
 from ulterior.calibration import Drift, drift
 from ulterior.detectors.catalogue import activation_panel, chosen, surface
 from ulterior.detectors.detector import Detector
@@ -21,10 +21,12 @@ from ulterior.examples import Examples, load_examples
 from ulterior.panel import DetectorScores, PanelSettings, fit_and_score_untrusted
 from ulterior.subject import Subject
 
+SHOWN = PanelSettings(progress=True)
+
 
 @dataclass(frozen=True)
 class Audit:
-    """Which untrusted examples does the model handle in an unusual way?
+    """Find the untrusted examples that the model handles in an unusual way.
 
     Attributes:
         subject: The model and how examples become its inputs.
@@ -52,7 +54,7 @@ class Audit:
     sites: str = "resid.*"
     at: str = "last"
     split: str | None = None
-    panel: Annotated[PanelSettings, tyro.conf.arg(name="")] = PanelSettings(progress=True)
+    panel: Annotated[PanelSettings, tyro.conf.arg(name="")] = SHOWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,11 +114,7 @@ def audit(
     if decide in fitted.skipped:
         raise InputError(f"the deciding detector '{decide}' could not be fitted: {fitted.skipped[decide]}")
     calibration = fitted.calibrations[decide]
-    if not calibration.attainable(alpha):
-        raise InputError(
-            f"a false-alarm rate of {alpha:g} needs {int(np.ceil(1 / alpha)) - 1} trusted examples for calibration, there"
-            f" are {calibration.n} of {len(trusted)}; give more, or raise --alpha to {1 / (calibration.n + 1):.3f}"
-        )
+    calibration.threshold(alpha)  # raises where the trusted examples are too few for this alpha
     monitor = Monitor(options, subject.fingerprint(), fitted, decide, alpha)
     found = drift(calibration.reference, scores[decide].fused)
     return AuditResult(monitor, untrusted, scores, found, labels, dict(fitted.seconds))
@@ -178,7 +176,7 @@ def summary(result: AuditResult, column: str, most: int = 20) -> str:
     if len(flagged):
         lines += ["", f"{'row':>6}  {'p':>7}  strangest sites                                    text"]
     for row in flagged[:most]:
-        sites = ", ".join(f"{site} {p:.3f}" for site, p in strangest_sites(result.decisive, int(row)).items())
+        sites = ", ".join(f"{site} {p:.3f}" for site, p in result.decisive.strangest_sites(int(row)).items())
         text = " ".join(str(result.untrusted[column][row]).split())
         lines.append(f"{row:>6}  {result.decisive.p[row]:>7.4f}  {sites:<50} {printable(text)[:60]}")
     if len(flagged) > most:

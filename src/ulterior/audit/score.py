@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from ulterior.audit.monitor import Monitor, strangest_sites
+from ulterior.audit.monitor import Monitor
 from ulterior.errors import InputError
 from ulterior.examples import Examples, from_records, load_examples, parse_record
 from ulterior.panel import DetectorScores
@@ -62,7 +62,7 @@ def main(config: Score, stdin: IO[str] | None = None, stdout: IO[str] | None = N
 def score_lines(
     monitor: Monitor, subject: Subject, examples: Examples, *, first_row: int = 0
 ) -> Iterator[dict[str, Any]]:
-    """One dictionary for each example: its row, whether it is flagged, p-value, score, strangest sites, all detectors."""
+    """One dictionary for each example: row, whether it is flagged, p-value, score, strangest sites, detectors."""
     try:
         scores = monitor.score(subject, examples)
     except InputError as error:
@@ -84,7 +84,7 @@ def verdict(monitor: Monitor, scores: dict[str, DetectorScores], row: int) -> di
         "flagged": p <= monitor.alpha,
         "p": p,
         "score": float(decisive.fused[row]),
-        "sites": strangest_sites(decisive, row),
+        "sites": decisive.strangest_sites(row),
         "detectors": {name: float(one.p[row]) for name, one in scores.items()},
     }
 

@@ -99,7 +99,7 @@ def run_cell(
         panel, data.subject, data.trusted, data.untrusted, condition=data.condition, settings=settings
     )
     scores = fitted.score(data.subject, data.test, settings)
-    text = data.columns["text"]
+    text = task.columns["text"]
     columns: dict[str, Any] = {
         "row": np.arange(len(data.test)),
         "text": data.test[text],
@@ -119,7 +119,7 @@ def run_cell(
         "n_untrusted": len(data.untrusted or ()),
         "n_test": len(data.test),
         "n_calibration": next(iter(fitted.calibrations.values())).n,
-        "at": data.at,
+        "at": task.at,
         "seconds": {name: round(spent, 4) for name, spent in fitted.seconds.items()},
         "total_seconds": round(time.perf_counter() - started, 2),
         "roles": {detector.name: detector.role for detector in panel},

@@ -139,7 +139,7 @@ def activation_panel(
 def tampering_panel(
     sites: str | Sequence[str] = "resid.*", at: str = "sensors", *, columns: Mapping[str, str]
 ) -> tuple[Detector, ...]:
-    """The default panel of a measurement tampering task; ``columns`` names its text, outcome, measurements and truth."""
+    """The default panel of measurement tampering; ``columns`` names text, outcome, measurements and truth."""
     feature = activations(sites, at=at)
     return (
         *activation_panel(sites, at),

@@ -23,8 +23,8 @@ class Detector:
         family: Heading under which tables list it.
         about: One line for tables and ``ulterior list``.
         fusion: How the sites' conformal p-values become one number.
-        role: ``method``; ``baseline`` (what methods must beat); ``control`` (sees only the input); ``ceiling`` (is given the
-            truth and is no method at all).
+        role: ``method``; ``baseline`` (what methods must beat); ``control`` (sees only the input); ``ceiling``
+            (is given the truth and is no method at all).
     """
 
     name: str

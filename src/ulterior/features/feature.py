@@ -26,8 +26,8 @@ class Tokens:
     owner: Int[Tensor, " N"]
 
 
-# One row an example, or one a token, or the text itself.
-Values = Float[Tensor, "n d"] | Tokens | list[str]
+# One row [d] an example, or one a token, or the text itself. (Axes unnamed: a part of a value has fewer rows.)
+Values = Float[Tensor, "_ _"] | Tokens | list[str]
 
 
 @dataclass(frozen=True, eq=False)

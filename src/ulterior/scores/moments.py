@@ -17,8 +17,9 @@ from ulterior.scores.shrinkage import SmallSampleWarning, ledoit_wolf, nonlinear
 
 Shrinkage = Literal["oas", "ledoit-wolf", "nonlinear", "none"] | float
 
-# What float32 (in which activations arrive) cannot resolve is no variance that a score may divide by.
-_RESOLUTION = float(np.finfo(np.float32).eps) ** 2
+# A spread below this share of the feature's own size is taken for rounding: the float32 activations of one example
+# differ by 1e-7 to 1e-5 of it between batches. Divided by its own tiny variance, that noise would be the score.
+_RESOLUTION = 1e-4
 _TINIEST = 1e-30
 
 
@@ -44,15 +45,15 @@ class Moments:
         return torch.from_numpy(values.clip(min=0)), torch.from_numpy(vectors)
 
     @cached_property
-    def floor(self) -> float:
-        """The smallest variance that the rows could have shown: their own float32 rounding, squared."""
-        size = float(self.covariance.diagonal().mean() + self.mean.square().mean())
-        return max(_RESOLUTION * size, _TINIEST)
+    def resolution(self) -> Float[Tensor, "d"]:
+        """The variance of each feature below which it cannot be told from rounding."""
+        size = self.covariance.diagonal() + self.mean.square()
+        return (_RESOLUTION**2 * size).clamp(min=_TINIEST)
 
     @property
     def variances(self) -> Float[Tensor, "d"]:
-        """Of each feature, at least ``floor``."""
-        return self.covariance.diagonal().clamp(min=self.floor)
+        """Of each feature, at least its ``resolution``."""
+        return self.covariance.diagonal().maximum(self.resolution)
 
     def intensity(self, shrinkage: Shrinkage = "oas") -> float:
         """Share of the linear shrinkage target (tr S / d) I, in [0, 1].
@@ -78,13 +79,13 @@ class Moments:
         return float(shrinkage)
 
     def spectrum(self, shrinkage: Shrinkage = "oas") -> Float[Tensor, "d"]:
-        """The eigenvalues after shrinkage, ascending, at least ``floor``; their eigenvectors stay the same.
+        """The variances along ``eigen``'s vectors after shrinkage, at least the ``resolution`` along each.
 
         Warns:
             SmallSampleWarning: fewer rows than features. The words are the same at all sites of one width, so
                 Python's default filter shows them once.
         """
-        d, (values, _) = len(self.mean), self.eigen
+        d, (values, vectors) = len(self.mean), self.eigen
         if self.n <= d:
             warnings.warn(
                 f"{self.n} trusted examples for {d} features: the covariance rests on shrinkage; "
@@ -97,7 +98,7 @@ class Moments:
         else:
             share = self.intensity(shrinkage)
             shrunk = (1 - share) * values + share * values.mean()
-        return shrunk.clamp(min=self.floor)
+        return shrunk.maximum(vectors.square().T @ self.resolution)
 
 
 class MomentsFitter:

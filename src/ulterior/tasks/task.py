@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -57,9 +57,6 @@ class TaskData:
         slices: The comparisons; the first is the headline.
         benign: Groups that differ from the trusted ones and must *not* be flagged.
         condition: Which rows are examined at all (all measurements positive, say); none means every row.
-        columns: The task's own names of what detectors may need: ``text``; ``outcome`` (1 = the usual, good
-            reason; known on trusted); ``measurements``; ``truth`` (1 = anomalous; for ceilings only).
-        at: The position at which activations are read by default.
     """
 
     subject: Subject
@@ -69,15 +66,22 @@ class TaskData:
     slices: tuple[Slice, ...]
     benign: tuple[str, ...] = ()
     condition: Condition | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    at: str = "last"
 
 
 @dataclass(frozen=True)
 class Task:
-    """A named benchmark: ``load(seed, size)`` makes one seed of it; sizes are ``smoke``, ``small`` and ``full``.
+    """A named benchmark.
 
-    ``baseline`` is the detector against which the verdicts ``better``, ``worse`` and ``inconclusive`` are given.
+    Attributes:
+        name: What it is called on the command line.
+        about: One line for tables.
+        kind: ``tampering`` where measurements come with an outcome to learn from, else ``anomaly``.
+        baseline: The detector against which the verdicts ``better``, ``worse`` and ``inconclusive`` are given.
+        load: Makes one seed of one size (``smoke``, ``small`` or ``full``).
+        columns: Its names of what detectors may need: ``text``; ``outcome`` (1 = the usual, good reason; known on
+            trusted examples); ``measurements``; ``truth`` (1 = anomalous; for ceilings only).
+        sites: The sites that are read by default.
+        at: The position at which they are read.
     """
 
     name: str
@@ -85,3 +89,6 @@ class Task:
     kind: Kind
     baseline: str
     load: Callable[[int, str], TaskData]
+    columns: Mapping[str, str]
+    sites: str = "resid.*"
+    at: str = "last"

@@ -1,0 +1,297 @@
+"""A bench as a report: what the cells and rows say, in the report's own words."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from ulterior.bench.cells import Cell
+from ulterior.bench.table import AUROC, DIFFERENCE, FALSE_ALARMS, Row, ranked, recall_name
+from ulterior.metrics import auroc
+from ulterior.panel import DetectorScores
+from ulterior.report import (
+    Group,
+    HeatMap,
+    Histogram,
+    Interval,
+    KeyFigure,
+    Leaderboard,
+    Metric,
+    Report,
+    Roc,
+    Section,
+    ShownExample,
+    Standing,
+    roc_curve,
+)
+from ulterior.report.model import Meaning, Role
+from ulterior.version import __version__
+
+ROLES: dict[str, Role] = {
+    "method": "detector",
+    "baseline": "baseline",
+    "control": "control",
+    "ceiling": "ceiling",
+}
+SHOWN = 6
+
+
+def bench_report(
+    rows: Sequence[Row],
+    cells: Mapping[str, Sequence[Cell]],
+    alpha: float,
+    run: Mapping[str, str],
+    seconds: float,
+) -> Report:
+    """The page of a whole bench: one section a task.
+
+    Args:
+        rows: The table of all tasks.
+        cells: The finished cells by task.
+        alpha: The false-alarm rate at which thresholds were set.
+        run: How the bench was started.
+        seconds: How long this call took.
+    """
+    sections = tuple(_section(task, _of(rows, task), list(some), alpha) for task, some in cells.items())
+    first = next(iter(cells.values()))
+    made = {
+        **run,
+        "subjects": ", ".join(
+            dict.fromkeys(cell.about["subject"] for some in cells.values() for cell in some)
+        ),
+        "ulterior": __version__,
+        "torch": torch.__version__,
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "time of this call": f"{seconds:.0f} s",
+        "forward passes": "one for each example: "
+        + "; ".join(f"{task} {_passes(some)}" for task, some in cells.items()),
+    }
+    answers = [_answer(task, _of(rows, task)) for task in cells]
+    figures = tuple(_figures(_of(rows, task), task, alpha) for task in cells)
+    return Report(
+        title="Bench: " + ", ".join(cells),
+        answer=" ".join(answers),
+        sections=sections,
+        figures=tuple(figure for some in figures for figure in some)[:4],
+        run=made,
+        notes=tuple(f"{name} was left out: {why}" for name, why in sorted({**first[0].skipped}.items())),
+    )
+
+
+def _passes(cells: Sequence[Cell]) -> int:
+    return sum(sum(cell.about[name] for name in ("n_trusted", "n_untrusted", "n_test")) for cell in cells)
+
+
+def _of(rows: Sequence[Row], task: str) -> list[Row]:
+    """The rows of a task over all seeds."""
+    return [row for row in rows if row.task == task and row.seed is None]
+
+
+def _best(rows: Sequence[Row], task: str) -> Row | None:
+    return next((row for row in ranked(rows, task) if row.role == "method"), None)
+
+
+def _answer(task: str, rows: Sequence[Row]) -> str:
+    best = _best(rows, task)
+    if best is None or best.value is None:
+        return f"On {task} no method was scored."
+    baseline = next(row for row in ranked(rows, task) if row.is_baseline)
+    return (
+        f"On {task}, {best.detector} ranks {best.slice} best among the methods: AUROC {best.value:.3f}"
+        f" [{best.low:.3f}, {best.high:.3f}], the baseline {baseline.detector} {baseline.value or float('nan'):.3f}."
+    )
+
+
+def _figures(rows: Sequence[Row], task: str, alpha: float) -> tuple[KeyFigure, ...]:
+    best = _best(rows, task)
+    if best is None or best.value is None:
+        return ()
+    figures = [KeyFigure(f"{best.value:.3f}", f"AUROC, {task}", best.detector)]
+    false_alarms = [
+        row
+        for row in rows
+        if row.metric == FALSE_ALARMS and row.detector == best.detector and row.value is not None
+    ]
+    for row in false_alarms[:1]:
+        figures.append(
+            KeyFigure(
+                f"{100 * (row.value or 0):.1f}%",
+                f"false alarms on fresh {row.slice}",
+                f"{alpha:.0%} was asked for",
+                alarm=row.low is not None and row.low > alpha,
+            )
+        )
+    return tuple(figures)
+
+
+def _section(task: str, rows: Sequence[Row], cells: Sequence[Cell], alpha: float) -> Section:
+    order = [row.detector for row in ranked(rows, task)]
+    roles = cells[0].about["roles"]
+    methods = [name for name in order if roles[name] == "method"]
+    baseline = next((row.detector for row in rows if row.is_baseline), None)
+    ceilings = [name for name in order if roles[name] == "ceiling"]
+    controls = [name for name in order if roles[name] == "control"]
+    drawn = [*methods[:3], *([baseline] if baseline else []), *controls[:1], *ceilings]
+    cell = cells[0]
+    return Section(
+        name=task,
+        about=f"{cell.about['n_trusted']} trusted, {cell.about['n_untrusted']} untrusted and"
+        f" {cell.about['n_test']} test examples a seed; {len(cells)} seed(s); subject {cell.about['subject']}, read at {cell.about['at']}.",
+        leaderboard=_leaderboard(rows, order, cells, alpha),
+        rocs=(_roc(drawn, cells, alpha),),
+        histograms=tuple(
+            _histogram(name, cell)
+            for name in [*methods[:2], *([baseline] if baseline else []), *ceilings[:1]]
+        ),
+        heat_maps=(_heat_map([name for name in order if len(cell.scores[name].keys) > 1], cells),),
+        anomalies=_strangest(methods[0], cell) if methods else (),
+        mistakes=_mistakes(methods[0], cell, alpha) if methods else (),
+    )
+
+
+def _leaderboard(
+    rows: Sequence[Row], order: Sequence[str], cells: Sequence[Cell], alpha: float
+) -> Leaderboard:
+    metrics: dict[str, Metric] = {}
+    values: dict[str, dict[str, Interval]] = {name: {} for name in order}
+    for row in rows:
+        if row.metric == DIFFERENCE:
+            continue
+        key = f"{row.metric}|{row.slice}"
+        if key not in metrics:
+            false_alarms = row.metric == FALSE_ALARMS
+            metrics[key] = Metric(
+                key,
+                row.slice,
+                unit="auroc" if row.metric == AUROC else "rate",
+                group=_heading(row.metric, alpha),
+                target=alpha if false_alarms else None,
+            )
+        values[row.detector][key] = Interval(row.value, row.low, row.high)
+    about = cells[0].about
+    differences = {row.detector: row for row in rows if row.metric == DIFFERENCE}
+    standings = []
+    for name in order:
+        difference = differences.get(name)
+        standings.append(
+            Standing(
+                name,
+                values[name],
+                role=ROLES[about["roles"][name]],
+                family=about["families"][name],
+                about=about["abouts"][name],
+                verdict=difference.verdict if difference else None,
+                difference=Interval(difference.value, difference.low, difference.high)
+                if difference
+                else None,
+                seconds=float(np.mean([cell.about["seconds"].get(name, 0.0) for cell in cells])),
+            )
+        )
+    ordered = sorted(metrics.values(), key=lambda metric: _heading_order(metric.key.split("|")[0]))
+    caption = (
+        "Intervals are 95%. Seconds are each detector's own, a seed; the forward passes that all share took"
+        f" {np.mean([cell.about['seconds'].get('pass', 0.0) for cell in cells]):.1f} s."
+    )
+    return Leaderboard(tuple(ordered), tuple(standings), caption)
+
+
+def _heading(metric: str, alpha: float) -> str:
+    if metric == AUROC:
+        return "AUROC"
+    return f"false alarms at {alpha:.0%}" if metric == FALSE_ALARMS else metric
+
+
+def _heading_order(metric: str) -> int:
+    order = (AUROC, recall_name(0.01), recall_name(0.05), FALSE_ALARMS)
+    return order.index(metric)
+
+
+def _roc(names: Sequence[str], cells: Sequence[Cell], alpha: float) -> Roc:
+    headline = cells[0].slices[0]
+    curves = []
+    for name in dict.fromkeys(names):
+        scores, labels = [], []
+        for cell in cells:
+            rows, label = cell.slice(headline)
+            if 0 < label.sum() < len(label) and name in cell.scores:
+                scores.append(cell.scores[name].fused[rows])
+                labels.append(label.astype(bool))
+        if scores:
+            curves.append(roc_curve(name, scores, labels, role=ROLES[cells[0].about["roles"][name]]))
+    return Roc(headline, tuple(curves), alpha)
+
+
+def meaning_of(group: str, cell: Cell) -> Meaning:
+    """The colour that a group has in every picture."""
+    if group == "trusted":
+        return "trusted"
+    if group in cell.about["benign"]:
+        return "benign"
+    for name in cell.slices:
+        rows, labels = cell.slice(name)
+        inside = labels[cell.examples["group"][rows] == group]
+        if len(inside):
+            return "anomalous" if inside[0] == 1 else "real"
+    return "untrusted"
+
+
+def _histogram(name: str, cell: Cell) -> Histogram:
+    scores = cell.scores[name]
+    groups = tuple(
+        Group(group, meaning_of(group, cell), scores.fused[cell.group(group)])
+        for group in dict.fromkeys(cell.examples["group"].tolist())
+        if meaning_of(group, cell) != "untrusted"
+    )
+    return Histogram(name, groups, role=ROLES[cell.about["roles"][name]])
+
+
+def _heat_map(names: Sequence[str], cells: Sequence[Cell]) -> HeatMap:
+    headline = cells[0].slices[0]
+    keys = tuple(dict.fromkeys(key for name in names for key in cells[0].scores[name].keys))
+    values = np.full((len(keys), len(names)), np.nan)
+    for column, name in enumerate(names):
+        own = cells[0].scores[name].keys
+        for index, key in enumerate(own):
+            each = []
+            for cell in cells:
+                rows, labels = cell.slice(headline)
+                estimate = auroc(cell.scores[name].site_scores[rows, index], labels)
+                if estimate.value is not None:
+                    each.append(estimate.value)
+            values[keys.index(key), column] = np.mean(each) if each else np.nan
+    return HeatMap(f"AUROC site by site, {headline}", keys, tuple(names), values)
+
+
+def _strangest(name: str, cell: Cell) -> tuple[ShownExample, ...]:
+    rows = np.argsort(-cell.scores[name].fused, kind="stable")[:SHOWN]
+    return tuple(_shown(int(row), name, cell) for row in rows)
+
+
+def _mistakes(name: str, cell: Cell, alpha: float) -> tuple[ShownExample, ...]:
+    """Anomalous examples that look most usual, and normal ones that look most anomalous, in the headline slice."""
+    rows, labels = cell.slice(cell.slices[0])
+    fused = cell.scores[name].fused[rows]
+    missed = rows[labels == 1][np.argsort(fused[labels == 1], kind="stable")[: SHOWN // 2]]
+    alarms = rows[labels == 0][np.argsort(-fused[labels == 0], kind="stable")[: SHOWN // 2]]
+    p = cell.scores[name].p
+    return tuple(_shown(int(row), name, cell, "missed") for row in missed if p[row] > alpha) + tuple(
+        _shown(int(row), name, cell, "false alarm") for row in alarms if p[row] <= alpha
+    )
+
+
+def _shown(row: int, name: str, cell: Cell, mistake: str = "") -> ShownExample:
+    scores: DetectorScores = cell.scores[name]
+    group = str(cell.examples["group"][row])
+    return ShownExample(
+        text=str(cell.examples["text"][row]),
+        row=row,
+        group=group,
+        meaning=meaning_of(group, cell),
+        p=float(scores.p[row]),
+        mistake=mistake,
+        sites=tuple(scores.strangest_sites(row).items()),
+        detector=name,
+    )

@@ -1,0 +1,139 @@
+"""`ulterior bench`: run the cells that are not finished yet, then lay out the whole table."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
+from ulterior.bench.table import Row, leaderboard_text, tabulate, write_rows
+from ulterior.detectors.catalogue import anomaly_panel, chosen, tampering_panel
+from ulterior.detectors.detector import Detector
+from ulterior.errors import InputError
+from ulterior.panel import PanelSettings
+from ulterior.tasks.registry import find_tasks
+from ulterior.tasks.task import Task
+
+SHOWN = PanelSettings(progress=True)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Run tasks x detectors x seeds. Interrupted and started again, it goes on with the cells that are missing.
+
+    Attributes:
+        tasks: Names of the tasks (see `ulterior list`).
+        detectors: Names of the detectors; the task's default panel if empty.
+        seeds: Number of seeds; seeds 0, 1, ... change the task's data and what is held out.
+        size: `smoke` (does it run), `small` (minutes on a laptop), `full`.
+        out: Folder for the cells, `results.parquet`, `results.json` and `report.html`.
+        alpha: False-alarm rate at which thresholds are set on held-out trusted examples.
+        panel: How the panels are fitted.
+    """
+
+    tasks: tyro.conf.Positional[tuple[str, ...]]
+    detectors: tuple[str, ...] = ()
+    seeds: int = 1
+    size: Literal["smoke", "small", "full"] = "small"
+    out: Path = Path("runs/bench")
+    alpha: float = 0.01
+    panel: Annotated[PanelSettings, tyro.conf.arg(name="")] = SHOWN
+
+
+@dataclass(frozen=True, eq=False)
+class BenchResult:
+    """The rows of the table, and the cells behind them by task."""
+
+    rows: list[Row]
+    cells: dict[str, list[Cell]]
+
+
+def main(config: Bench) -> BenchResult:
+    """Run the command."""
+    from ulterior.bench.page import bench_report
+    from ulterior.report import write_report
+
+    started = time.perf_counter()
+    result = run_bench(config)
+    print("\n\n".join(leaderboard_text(result.rows, cells) for cells in result.cells.values()))
+    write_rows(result.rows, config.out, dict(describe(config)))
+    report = bench_report(
+        result.rows, result.cells, config.alpha, describe(config), time.perf_counter() - started
+    )
+    write_report(report, config.out / "report.html")
+    print(f"\nwrote {config.out}/results.parquet, results.json and report.html")
+    return result
+
+
+def run_bench(config: Bench) -> BenchResult:
+    """Run what is not finished, read the rest, and tabulate.
+
+    Raises:
+        InputError: unknown tasks or detectors, a folder that cannot be written, no seeds.
+    """
+    if config.seeds < 1 or not config.tasks:
+        raise InputError(
+            f"nothing to run: {config.seeds} seeds of {len(config.tasks)} tasks; give at least one of each"
+        )
+    tasks = find_tasks(config.tasks)
+    for task in tasks:
+        task_panel(task, config.detectors)
+    cells_folder = config.out / "cells"
+    try:
+        cells_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write to '{config.out}': {error.strerror or error}; choose another --out"
+        ) from error
+    cells = {
+        task.name: [_cell(task, seed, config, cells_folder) for seed in range(config.seeds)] for task in tasks
+    }
+    rows = [
+        row
+        for task in tasks
+        for row in tabulate(cells[task.name], baseline=task.baseline, alpha=config.alpha)
+    ]
+    return BenchResult(rows, cells)
+
+
+def task_panel(task: Task, names: Sequence[str]) -> tuple[Detector, ...]:
+    """The detectors that run on a task: its default panel, or those named and its baseline."""
+    make = tampering_panel if task.kind == "tampering" else anomaly_panel
+    panel = make(task.sites, task.at, columns=task.columns)
+    # The baseline always runs: without it there is no verdict.
+    return chosen(panel, tuple(dict.fromkeys((*names, task.baseline))) if names else ())
+
+
+def describe(config: Bench) -> dict[str, str]:
+    """How a table was made, for its reader."""
+    return {
+        "tasks": ", ".join(config.tasks),
+        "size": config.size,
+        "seeds": ", ".join(map(str, range(config.seeds))),
+        "detectors": ", ".join(config.detectors) or "the tasks' default panels",
+        "false-alarm rate": f"{config.alpha:g}",
+        "held out": f"{config.panel.held_out:.0%} of trusted",
+    }
+
+
+def _cell(task: Task, seed: int, config: Bench, folder: Path) -> Cell:
+    panel = task_panel(task, config.detectors)
+    key = CellKey(task.name, config.size, seed, tuple(map(repr, panel)), config.panel.held_out)
+    finished = read_cell(key, folder)
+    if finished is not None:
+        print(f"{task.name} seed {seed}: finished before, taken from {folder / key.file}", file=sys.stderr)
+        return finished
+    if (folder / key.file).exists():
+        print(f"{task.name} seed {seed}: {folder / key.file} is damaged and is made again", file=sys.stderr)
+    data = task.load(seed, config.size)
+    print(f"{task.name} seed {seed}: {len(panel)} detectors, {len(data.test)} test examples", file=sys.stderr)
+    settings = replace(config.panel, seed=seed)
+    cell = run_cell(task, data, panel, key, settings)
+    write_cell(cell, folder)
+    return cell

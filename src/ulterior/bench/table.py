@@ -1,0 +1,225 @@
+"""The table of a bench: rows of task, detector, seed, slice, metric, value with interval, verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from ulterior.bench.cells import Cell
+from ulterior.errors import InputError
+from ulterior.examples import Examples
+from ulterior.metrics import Estimate, auroc, false_alarm_rate, paired_auroc_difference, recall_at, verdict
+from ulterior.version import __version__
+
+AUROC = "auroc"
+DIFFERENCE = "auroc difference to the baseline"
+FALSE_ALARMS = "false alarms"
+LEVELS = (0.01, 0.05)
+
+
+def recall_name(level: float) -> str:
+    """Name of the metric "share of anomalous examples caught at this false-alarm rate"."""
+    return f"recall at {level:.0%} false alarms"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        task: Name of the task.
+        subject: Name of the model.
+        detector: Name of the detector.
+        role: ``method``, ``baseline``, ``control`` or ``ceiling``.
+        is_baseline: Whether verdicts are against this detector.
+        seed: The seed, or None for all seeds together.
+        slice: What is compared; for ``false alarms``, the group whose examples were flagged.
+        metric: What was measured.
+        value: The figure; None where it is undefined (one class only).
+        low: Lower end of the 95% interval.
+        high: Upper end.
+        n: Examples behind it.
+        verdict: ``better``, ``worse`` or ``inconclusive`` against the baseline, on rows of the difference.
+        seconds: The detector's own time.
+        version: Of ulterior.
+        config: Hash of what the cells are the result of.
+    """
+
+    task: str
+    subject: str
+    detector: str
+    role: str
+    is_baseline: bool
+    seed: int | None
+    slice: str
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    verdict: str | None
+    seconds: float
+    version: str
+    config: str
+
+
+def tabulate(cells: Sequence[Cell], *, baseline: str, alpha: float) -> list[Row]:
+    """All rows of one task: for each seed, and for all seeds together.
+
+    Args:
+        cells: The seeds of the task.
+        baseline: The detector against which verdicts are given.
+        alpha: Threshold on the p-values for the realised false-alarm rates.
+    """
+    rows = []
+    for name in dict.fromkeys(name for cell in cells for name in cell.scores):
+        having = [cell for cell in cells if name in cell.scores]
+        for cell in having:
+            rows += [
+                _row([cell], name, baseline, cell.key.seed, *figure)
+                for figure in _figures([cell], name, baseline, alpha)
+            ]
+        rows += [
+            _row(having, name, baseline, None, *figure) for figure in _figures(having, name, baseline, alpha)
+        ]
+    return rows
+
+
+def _figures(
+    cells: Sequence[Cell], name: str, baseline: str, alpha: float
+) -> Iterator[tuple[str, str, Estimate, str | None]]:
+    """Slice, metric, estimate and verdict of every figure of one detector over some seeds."""
+    for one in cells[0].slices:
+        chosen = [
+            (cell.scores[name].fused[rows], labels) for cell in cells for rows, labels in [cell.slice(one)]
+        ]
+        yield one, AUROC, _over_seeds([auroc(*pair) for pair in chosen]), None
+        for level in LEVELS:
+            yield one, recall_name(level), _over_seeds([recall_at(*pair, level) for pair in chosen]), None
+        if name != baseline and all(baseline in cell.scores for cell in cells):
+            difference = _difference(cells, name, baseline, one)
+            yield one, DIFFERENCE, difference, verdict(difference)
+    for group in ("trusted", *cells[0].about["benign"]):
+        flags = np.concatenate([cell.scores[name].p[cell.group(group)] <= alpha for cell in cells])
+        yield group, FALSE_ALARMS, false_alarm_rate(flags), None
+
+
+def _difference(cells: Sequence[Cell], name: str, baseline: str, slice_name: str) -> Estimate:
+    chosen = [cell.slice(slice_name) for cell in cells]
+    ours, theirs = (
+        np.concatenate([cell.scores[one].fused[rows] for cell, (rows, _) in zip(cells, chosen, strict=True)])
+        for one in (name, baseline)
+    )
+    labels = np.concatenate([labels for _, labels in chosen])
+    seeds = np.repeat([cell.key.seed for cell in cells], [len(rows) for rows, _ in chosen])
+    return paired_auroc_difference(ours, theirs, labels, seeds)
+
+
+def _over_seeds(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of the seeds' figures, with an interval that holds the spread of examples and of seeds.
+
+    The half-width is the larger of two views: 1.96 standard errors of the seeds' figures, and what their own intervals
+    give for their mean. The interval stays inside [0, 1].
+    """
+    defined = [
+        one for one in estimates if one.value is not None and one.low is not None and one.high is not None
+    ]
+    n = sum(one.n for one in estimates)
+    if not defined:
+        return Estimate(None, None, None, n)
+    if len(defined) == 1:
+        return Estimate(defined[0].value, defined[0].low, defined[0].high, n)
+    values = np.array([one.value for one in defined], dtype=float)
+    within = np.array([((one.high or 0.0) - (one.low or 0.0)) / 2 for one in defined])
+    between = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+    inside = np.sqrt((within**2).sum()) / len(values)
+    half, mean = max(between, inside), float(values.mean())
+    return Estimate(mean, max(mean - half, 0.0), min(mean + half, 1.0), n)
+
+
+def _row(
+    cells: Sequence[Cell],
+    name: str,
+    baseline: str,
+    seed: int | None,
+    slice_name: str,
+    metric: str,
+    estimate: Estimate,
+    said: str | None,
+) -> Row:
+    about = cells[0].about
+    return Row(
+        task=cells[0].key.task,
+        subject=about["subject"],
+        detector=name,
+        role=about["roles"][name],
+        is_baseline=name == baseline,
+        seed=seed,
+        slice=slice_name,
+        metric=metric,
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        n=estimate.n,
+        verdict=said,
+        seconds=float(np.mean([cell.about["seconds"].get(name, 0.0) for cell in cells])),
+        version=__version__,
+        config=cells[0].key.config,
+    )
+
+
+def write_rows(rows: Sequence[Row], folder: Path, run: Mapping[str, str]) -> None:
+    """Write ``results.parquet`` and ``results.json``, each complete or not at all."""
+    columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(Row)}
+    try:
+        Examples.of(**columns).write_parquet(folder / "results.parquet")
+        partial = folder / "results.json.partial"
+        content = {"run": dict(run), "rows": [asdict(row) for row in rows]}
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        partial.replace(folder / "results.json")
+    except OSError as error:
+        raise InputError(f"cannot write results to '{folder}': {error.strerror or error}") from error
+
+
+def ranked(rows: Sequence[Row], task: str) -> list[Row]:
+    """A task's rows of AUROC on its headline slice over all seeds, best first."""
+    chosen = [row for row in rows if row.task == task and row.seed is None and row.metric == AUROC]
+    headline = [row for row in chosen if row.slice == chosen[0].slice]
+    return sorted(headline, key=lambda row: -(row.value if row.value is not None else -1.0))
+
+
+def leaderboard_text(rows: Sequence[Row], cells: Sequence[Cell]) -> str:
+    """The leaderboard of a task for a terminal, best detector first."""
+    task, about = cells[0].key.task, cells[0].about
+    own = {
+        (row.detector, row.slice, row.metric): row for row in rows if row.task == task and row.seed is None
+    }
+    slices = cells[0].slices
+    head = f"{'detector':<22}" + "".join(f"{'AUROC ' + one:>26}" for one in slices)
+    head += f"{'recall at 1%':>14}{'false alarms':>14}  verdict"
+    lines = [f"{task}: {about['subject']}, {len(cells)} seed(s), {about['n_test']} test examples each", head]
+    for first in ranked(rows, task):
+        name = first.detector
+        line = f"{name:<22}" + "".join(f"{_written(own[name, one, AUROC]):>26}" for one in slices)
+        recall, alarms = own[name, slices[0], recall_name(0.01)], own.get((name, "trusted", FALSE_ALARMS))
+        line += f"{_share(recall):>14}{_share(alarms):>14}"
+        difference = own.get((name, slices[0], DIFFERENCE))
+        note = difference.verdict if difference else "baseline" if first.is_baseline else ""
+        role = f" ({first.role})" if first.role in ("ceiling", "control") else ""
+        lines.append(f"{line}  {note}{role}")
+    lines += [f"{name:<22}not fitted: {why}" for name, why in cells[0].skipped.items()]
+    return "\n".join(lines)
+
+
+def _written(row: Row) -> str:
+    if row.value is None:
+        return "undefined"
+    return f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
+
+
+def _share(row: Row | None) -> str:
+    return "" if row is None or row.value is None else f"{100 * row.value:.1f}%"

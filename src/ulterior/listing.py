@@ -1,0 +1,60 @@
+"""`ulterior list`: what there is to use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+from ulterior.detectors.catalogue import anomaly_panel, tampering_panel
+from ulterior.detectors.detector import Detector
+from ulterior.tasks.registry import MODULES, find_tasks
+
+
+@dataclass(frozen=True)
+class Listing:
+    """List tasks and detectors, or the sites of a model.
+
+    Attributes:
+        model: Hub id or folder of a model whose sites are to be listed.
+    """
+
+    model: str | None = None
+
+
+def main(config: Listing) -> None:
+    """Run the command."""
+    print(sites_text(config.model) if config.model else catalogue_text())
+
+
+def catalogue_text() -> str:
+    """Tasks and detectors with one line each."""
+    lines = ["tasks"]
+    for task in find_tasks(tuple(MODULES)):
+        lines.append(f"  {task.name:<22} {task.about} (baseline: {task.baseline})")
+    for family, detectors in groupby(all_detectors(), key=lambda detector: detector.family):
+        lines += ["", f"detectors: {family}"]
+        for detector in detectors:
+            role = "" if detector.role == "method" else f" [{detector.role}]"
+            lines.append(f"  {detector.name:<22} {detector.about}{role}")
+    return "\n".join(lines)
+
+
+def all_detectors() -> tuple[Detector, ...]:
+    """Every named detector once, in the order of the panels."""
+    names = {name: name for name in ("text", "outcome", "measurements", "truth")}
+    panels = (*tampering_panel(columns=names), *anomaly_panel(columns=names))
+    return tuple({detector.name: detector for detector in panels}.values())
+
+
+def sites_text(model: str) -> str:
+    """The sites of a model, the heads of a layer in one line."""
+    from ulterior.subject import Subject
+
+    sites = Subject.from_pretrained(model).sites()
+    lines = [f"sites of {model}"]
+    for stem, names in groupby(
+        sites, key=lambda name: name.rpartition(".")[0] if name.startswith("head.") else name
+    ):
+        heads = list(names)
+        lines.append(f"  {heads[0]} ... {heads[-1]}" if len(heads) > 1 else f"  {stem}")
+    return "\n".join(lines)
