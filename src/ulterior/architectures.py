@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ class Family:
         projection: Path of the attention's output projection inside a block.
         mlp: Path, inside a block, of the module whose output is what the feed-forward layer adds.
         final: Path of the last norm inside the bare transformer; None where a family has none.
+        encoder: Whether tokens see both ways and heads read the first token, so that padding belongs on the right.
         positions_after_padding: Whether position numbers start after the padding token's id (RoBERTa).
     """
 
@@ -26,13 +27,14 @@ class Family:
     projection: str
     mlp: str = "mlp"
     final: str | None = None
+    encoder: bool = False
     positions_after_padding: bool = False
 
 
 _LLAMA = Family("layers", "self_attn.o_proj", final="norm")
 _GPTJ = Family("h", "attn.out_proj", final="ln_f")
-_BERT = Family("encoder.layer", "attention.output.dense", "output.dense")
-_ROBERTA = Family("encoder.layer", "attention.output.dense", "output.dense", positions_after_padding=True)
+_BERT = Family("encoder.layer", "attention.output.dense", "output.dense", encoder=True)
+_ROBERTA = replace(_BERT, positions_after_padding=True)
 
 # By the configuration's `model_type`.
 FAMILIES = {
@@ -54,7 +56,7 @@ FAMILIES = {
     "electra": _BERT,
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
-    "distilbert": Family("transformer.layer", "attention.out_lin", "ffn"),
+    "distilbert": Family("transformer.layer", "attention.out_lin", "ffn", encoder=True),
 }
 
 
@@ -63,6 +65,7 @@ class Anatomy:
     """The parts of one transformer, found.
 
     Attributes:
+        family: Where its family keeps things.
         config: The transformer's configuration.
         blocks: The blocks in order.
         projections: Their attention output projections; the input is the heads side by side.
@@ -72,6 +75,7 @@ class Anatomy:
         first_position: The number of the first token's position.
     """
 
+    family: Family
     config: Any
     blocks: tuple[nn.Module, ...]
     projections: tuple[nn.Module, ...]
@@ -118,6 +122,7 @@ def projection_weight(projection: nn.Module) -> Tensor | None:
     weight = getattr(projection, "weight", None)
     if not isinstance(weight, Tensor) or not weight.is_floating_point() or weight.is_meta or weight.ndim != 2:
         return None
+    weight = weight.detach()
     if type(projection) is nn.Linear:
         return weight.T
     # GPT-2 stores its projections transposed; by name, so that transformers need not be imported for it.
@@ -126,6 +131,7 @@ def projection_weight(projection: nn.Module) -> Tensor | None:
 
 def _anatomy(base: nn.Module, config: Any, family: Family, blocks: tuple[nn.Module, ...]) -> Anatomy:
     return Anatomy(
+        family=family,
         config=config,
         blocks=blocks,
         projections=tuple(block.get_submodule(family.projection) for block in blocks),

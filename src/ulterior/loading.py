@@ -133,8 +133,7 @@ def _head(config: Any) -> Head:
     if named.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
         return "causal"
     family = FAMILIES.get(config.model_type)
-    # A configuration that names no architecture: decoders end in a last norm, encoders do not.
-    return "causal" if not named and family is not None and family.final else "states"
+    return "causal" if not named and family is not None and not family.encoder else "states"
 
 
 def _options(model: nn.Module, head: Head, padding: Side) -> dict[str, Any]:

@@ -81,10 +81,14 @@ def token_subject(
             nothing but distances.
 
     Raises:
-        InputError: no ``behaviour`` among the readouts, or a ``max_length`` beyond the model's context.
+        InputError: no ``behaviour`` among the readouts, an encoder padded on the left, or a ``max_length``
+            beyond the model's context.
     """
     if "behaviour" not in readouts:
         raise InputError(f"a subject's readouts need a 'behaviour'; given: {', '.join(readouts) or 'none'}")
+    anatomy = find_anatomy(model)
+    if padding == "left" and anatomy is not None and anatomy.family.encoder:
+        raise InputError("encoders read their first token, so their batches are padded on the right")
     tokenizer = _as_pretrained(tokenizer)
     encode = text_encoder(model, tokenizer, text or TextInputs(), positions)
     collate = token_collate(model, pad_id=pad_id_of(tokenizer), padding=padding, arguments=arguments)
