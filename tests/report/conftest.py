@@ -20,6 +20,7 @@ from ulterior.report import (
     Section,
     ShownExample,
     Standing,
+    render_report,
     roc_curve,
 )
 
@@ -252,3 +253,13 @@ def bench() -> Report:
 @pytest.fixture(scope="session")
 def audit() -> Report:
     return build_audit()
+
+
+@pytest.fixture(scope="session")
+def bench_page(bench: Report) -> str:
+    return render_report(bench)
+
+
+@pytest.fixture(scope="session")
+def audit_page(audit: Report) -> str:
+    return render_report(audit)

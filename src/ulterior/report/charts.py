@@ -72,7 +72,7 @@ def histogram_figure(histogram: Histogram) -> Figure:
         axes.set_ylim(0, max(len(groups), 1))
         axes.spines["left"].set_visible(False)
         axes.set_yticks([])
-        axes.set_xlabel(visible(histogram.score_label))
+        axes.set_xlabel(_shorten(histogram.score_label, 48))
         for i, (group, scores) in enumerate(groups):
             floor = len(groups) - 1 - i
             counts, _ = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)
@@ -109,7 +109,7 @@ def histogram_figure(histogram: Histogram) -> Figure:
                     [histogram.threshold] * 2, [i, i + 0.6], color=LIGHT["ink"], linewidth=0.9, dashes=(2, 2)
                 )
             axes.set_title(
-                f"beyond {visible(histogram.threshold_label)}",
+                f"beyond {_shorten(histogram.threshold_label, 32)}",
                 loc="right",
                 fontsize=7.5,
                 color=LIGHT["muted"],
@@ -208,8 +208,8 @@ def _edges(groups: list[np.ndarray], threshold: float | None) -> tuple[np.ndarra
     if threshold is not None and np.isfinite(threshold):
         low, high = min(low, threshold), max(high, threshold)
     # One far group must not press all others into a single bin.
-    narrowest = min(finite, key=lambda g: np.ptp(np.quantile(g, (0.25, 0.75))))
-    near, middle, far = np.quantile(narrowest, (0.25, 0.5, 0.75))
+    quartiles = [np.quantile(g, (0.25, 0.5, 0.75)) for g in finite]
+    near, middle, far = min((q for q in quartiles if q[0] < q[2]), key=np.ptp, default=(low, low, high))
     if high - low > 40 * (far - near) > 0:
         if low > 0 and high > 30 * low:
             return np.geomspace(low / 1.1, high * 1.1, BINS + 1), True

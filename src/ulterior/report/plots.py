@@ -33,8 +33,8 @@ LIGHT: Mapping[str, str] = MappingProxyType(
         "muted": "#67645d",
         "rule": "#dedbd3",
         "accent": "#5f3b9e",
-        # groups of examples
-        "trusted": "#85827b",
+        # groups of examples; the grey is darker than the green, or deuteranopes could not tell them apart
+        "trusted": "#5e5b55",
         "benign": "#0072b2",
         "real": "#009e73",
         "anomalous": "#d55e00",
@@ -55,7 +55,7 @@ DARK: Mapping[str, str] = MappingProxyType(
         "muted": "#a5a198",
         "rule": "#3b3934",
         "accent": "#bda2f2",
-        "trusted": "#a09c93",
+        "trusted": "#847f77",
         "benign": "#56b4e9",
         "real": "#2fc79b",
         "anomalous": "#ff8a4c",

@@ -64,7 +64,7 @@ def _cell(board: Leaderboard, metric: Metric, given: Interval | None) -> Cell | 
     text, interval = written(given, metric.unit)
     if metric.unit == "auroc" and given.value is not None:
         # A digit's width for each decimal that this row lacks: points stand under points.
-        shared = max(decimals(r.values[metric.key], least=2) for r in board.rows if metric.key in r.values)
+        shared = max(decimals(row.values[metric.key], least=2) for row in _having(board, metric))
         text += "\u2007" * (shared - decimals(given, least=2))
     if given.value is None or not math.isfinite(given.value):
         return Cell(text, interval, sort="")
@@ -78,10 +78,8 @@ def _cell(board: Leaderboard, metric: Metric, given: Interval | None) -> Cell | 
 
     mark = metric.target
     if mark is None:
-        baseline = [
-            r.values[metric.key].value for r in board.rows if r.role == "baseline" and metric.key in r.values
-        ]
-        mark = baseline[0] if baseline else None
+        baselines = (row.values[metric.key].value for row in _having(board, metric) if row.role == "baseline")
+        mark = next((b for b in baselines if b is not None and math.isfinite(b)), None)
     left = at(given.low) if given.low is not None else -1.0
     return Cell(
         text,
@@ -95,9 +93,13 @@ def _cell(board: Leaderboard, metric: Metric, given: Interval | None) -> Cell | 
     )
 
 
+def _having(board: Leaderboard, metric: Metric) -> list[Standing]:
+    return [row for row in board.rows if metric.key in row.values]
+
+
 def _domain(board: Leaderboard, metric: Metric) -> tuple[float, float]:
     """The axis that a column's intervals share: an AUROC's starts at one half unless some are below."""
-    intervals = [row.values[metric.key] for row in board.rows if metric.key in row.values]
+    intervals = [row.values[metric.key] for row in _having(board, metric)]
     ends = [x for i in intervals for x in (i.value, i.low, i.high) if x is not None and math.isfinite(x)]
     if metric.unit == "auroc":
         return min(0.5, math.floor(10 * min(ends)) / 10), 1.0
