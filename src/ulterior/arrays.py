@@ -45,7 +45,7 @@ def array_subject(
         )
 
     def encode(examples: Examples) -> list[Encoded]:
-        rows = torch.as_tensor(_stack(examples[column], column), dtype=_dtype(model))
+        rows = torch.tensor(_stack(examples[column], column), dtype=_dtype(model))
         try:
             rows = rows if shape is None else rows.reshape(len(rows), *shape)
         except RuntimeError:
