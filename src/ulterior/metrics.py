@@ -52,7 +52,7 @@ def _classes(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
     return scores[labels], scores[~labels]
 
 
-def _wilson(share: float, n: float) -> tuple[float, float]:
+def _wilson(share: float, n: int) -> tuple[float, float]:
     """Wilson's interval of a share of n."""
     centre, spread = share + _Z**2 / (2 * n), _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     low, high = (centre - spread) / (1 + _Z**2 / n), (centre + spread) / (1 + _Z**2 / n)

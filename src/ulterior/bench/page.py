@@ -172,7 +172,12 @@ def _leaderboard(
             )
         values[row.detector][key] = Interval(row.value, row.low, row.high)
     about = cells[0].about
-    differences = {row.detector: row for row in rows if row.metric == DIFFERENCE}
+    headline = cells[0].slices[0]
+    differences = {
+        row.detector: row
+        for row in rows
+        if row.metric == DIFFERENCE and row.slice == headline and row.verdict != "undefined"
+    }
     standings = []
     for name in order:
         difference = differences.get(name)

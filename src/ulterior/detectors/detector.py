@@ -7,11 +7,13 @@ from typing import Literal
 
 from ulterior.features.feature import Feature
 from ulterior.scores.score import Score
+from ulterior.serialise import saved
 
 Role = Literal["method", "baseline", "control", "ceiling"]
 Fusion = Literal["fisher", "cauchy", "min"]
 
 
+@saved
 @dataclass(frozen=True)
 class Detector:
     """Feature x score x fusion over sites, as a value; nothing runs until a panel is fitted.

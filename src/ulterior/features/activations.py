@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ulterior.errors import InputError
 from ulterior.features.feature import Run, Tokens, Values
+from ulterior.serialise import saved
 from ulterior.sites import split_patterns
 from ulterior.subject import Subject
 
@@ -32,6 +33,7 @@ def activations(sites: str | Sequence[str] = "resid.*", at: str | int = "last") 
     return Activations(split_patterns(sites), at)
 
 
+@saved
 @dataclass(frozen=True)
 class Activations:
     """See ``activations``."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ulterior.errors import InputError
 from ulterior.features.feature import Run, Values
+from ulterior.serialise import saved
 from ulterior.subject import Subject
 
 
@@ -20,6 +21,7 @@ def outputs(*readouts: str) -> Outputs:
     return Outputs(readouts or ("behaviour",))
 
 
+@saved
 @dataclass(frozen=True)
 class Outputs:
     """See ``outputs``."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ulterior.features.feature import Run, Values
+from ulterior.serialise import saved
 from ulterior.subject import Subject
 
 
@@ -14,6 +15,7 @@ def text(column: str = "text") -> Text:
     return Text(column)
 
 
+@saved
 @dataclass(frozen=True)
 class Text:
     """See ``text``."""
