@@ -13,7 +13,11 @@ from ulterior.report.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
 
 BINS = 44
 
@@ -57,6 +61,8 @@ def histogram_figure(histogram: Histogram) -> Figure:
     Every group fills its row. Scores beyond the central 99.6% of all fall into the outermost bins, so nothing
     is dropped; positive scores that span decades get a logarithmic axis. Groups without scores are left out.
     """
+    from matplotlib.ticker import LogLocator
+
     groups = [(g, g.scores[~np.isnan(g.scores)].astype(np.float64)) for g in histogram.groups]
     groups = [(g, scores) for g, scores in groups if len(scores)]
     row = 0.50
@@ -64,7 +70,8 @@ def histogram_figure(histogram: Histogram) -> Figure:
         edges, geometric = _edges([scores for _, scores in groups], histogram.threshold)
         if geometric:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+            axes.xaxis.set_major_locator(LogLocator(numticks=6))
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}".replace("e+0", "e"))
             axes.set_xticks([], minor=True)
         else:
             axes.locator_params(axis="x", nbins=5)
@@ -89,7 +96,7 @@ def histogram_figure(histogram: Histogram) -> Figure:
             )
             axes.axhline(floor, color=LIGHT["rule"], linewidth=0.7, zorder=0.6)
             axes.annotate(
-                _shorten(f"{group.name}  (n = {len(scores):,})", 38),
+                f"{_shorten(group.name, 32)}  (n = {len(scores):,})",
                 (0, floor + 0.66),
                 xycoords=("axes fraction", "data"),
                 va="bottom",
@@ -129,60 +136,89 @@ def _style(curve: Curve, rank: int) -> dict[str, Any]:
 
 
 def _name_curves(axes: Axes, roc: Roc) -> None:
-    """Write each name beside its curve where it hides no other curve and no other name."""
+    """Write each name beside its curve where it hides no curve and no other name; list the others above."""
     fig = axes.figure
-    fig.draw_without_rendering()  # pyright: ignore[reportAttributeAccessIssue]
-    points = {line.get_label(): axes.transData.transform(line.get_xydata()) for line in axes.lines}
-    points = {name: _dense(xy) for name, xy in points.items() if name in {c.detector for c in roc.curves}}
-    inside = axes.get_window_extent()
-    taken: list[np.ndarray] = []
-    homeless: list[Any] = []
-    for line in [line for line in axes.lines if line.get_label() in points]:
-        name = str(line.get_label())
+    names = {curve.detector for curve in roc.curves}
+    waiting = [line for line in axes.lines if line.get_label() in names]
+    listed: list[Line2D] = []
+    while waiting:
+        legends = [_legend(fig, listed)] if listed else []
+        labels, homeless = _place_names(axes, waiting)
+        if not homeless:
+            return
+        # A longer legend takes room from the axes, so that names that fitted may no longer do so.
+        for artist in (*legends, *labels):
+            artist.remove()
+        listed += homeless
+        waiting = [line for line in waiting if line not in homeless]
+    if listed:
+        _legend(fig, listed)
+
+
+def _legend(fig: Figure | SubFigure, lines: list[Line2D]) -> Legend:
+    return fig.legend(
+        handles=lines,
+        labels=[_shorten(str(line.get_label()), 24) for line in lines],
+        loc="outside upper left",
+        frameon=False,
+        fontsize=8,
+        ncols=2,
+        handlelength=1.8,
+    )
+
+
+def _place_names(axes: Axes, lines: list[Line2D]) -> tuple[list[Annotation], list[Line2D]]:
+    """The labels written beside the lines, and the lines for which no place was free."""
+    axes.figure.draw_without_rendering()  # pyright: ignore[reportAttributeAccessIssue]
+    drawn = [
+        line for line in axes.lines if len(np.asarray(line.get_xydata())) > 2
+    ]  # all but the mark of the chosen rate
+    paths = {line: _dense(axes.transData.transform(line.get_xydata())) for line in drawn}
+    labels, homeless, taken = [], [], []
+    for line in lines:
         label = axes.annotate(
-            _shorten(name, 24), (0, 0), xycoords="axes fraction", color=line.get_color(), fontsize=8,
-            zorder=5, annotation_clip=False,
-        )  # fmt: skip
-        box = label.get_window_extent()
-        width, height = box.width, box.height
-        others = np.concatenate([xy for other, xy in points.items() if other != name] or [np.empty((0, 2))])
-        best: tuple[float, np.ndarray] | None = None
-        for x, y in points[name][::6]:
-            for left, bottom in ((x - width - 4, y + 2), (x + 4, y - height - 2)):
-                corner = np.array([left, bottom, left + width, bottom + height])
-                if (
-                    corner[0] < inside.x0 + 2
-                    or corner[2] > inside.x1 - 2
-                    or corner[1] < inside.y0 + 2
-                    or corner[3] > inside.y1
-                ):
-                    continue
-                if any(_overlap(corner, other) for other in taken):
-                    continue
-                hidden = _within(others, corner) + _within(points[name], corner)
-                # Of free places take the one farthest from every other curve: there the name is unambiguous.
-                centre = corner[:2] + np.array([width, height]) / 2
-                room = np.hypot(*(others - centre).T).min() if len(others) else 100.0
-                cost = 100.0 * hidden - min(room, 60.0)
-                if hidden == 0 and (best is None or cost < best[0]):
-                    best = (cost, corner)
-        if best is None:
+            _shorten(str(line.get_label()), 24),
+            (0, 0),
+            xycoords="axes fraction",
+            color=line.get_color(),
+            fontsize=8,
+            zorder=5,
+            annotation_clip=False,
+        )
+        size = label.get_window_extent()
+        others = np.concatenate([path for other, path in paths.items() if other is not line])
+        box = _free_place(size.width, size.height, paths[line], others, taken, axes.get_window_extent())
+        if box is None:
             label.remove()
             homeless.append(line)
         else:
-            taken.append(best[1])
-            x, y = axes.transAxes.inverted().transform(best[1][:2])
+            taken.append(box)
+            labels.append(label)
+            x, y = axes.transAxes.inverted().transform(box[:2])
             label.xyann = (float(x), float(y))
-    if homeless:
-        fig.legend(
-            handles=homeless,
-            labels=[_shorten(str(line.get_label()), 24) for line in homeless],
-            loc="outside upper left",
-            frameon=False,
-            fontsize=8,
-            ncols=2,
-            handlelength=1.8,
-        )
+    return labels, homeless
+
+
+def _free_place(
+    width: float, height: float, own: np.ndarray, others: np.ndarray, taken: list[np.ndarray], inside: Bbox
+) -> np.ndarray | None:
+    """A box [left, bottom, right, top] in pixels beside the path ``own``, or None if all would hide something.
+
+    Of the free places it takes the one that is farthest from every other curve: there a name is unambiguous.
+    """
+    best, most = None, -1.0
+    for x, y in own[::6]:
+        for left, bottom in ((x - width - 4, y + 2), (x + 4, y - height - 2)):
+            box = np.array([left, bottom, left + width, bottom + height])
+            outside = (
+                left < inside.x0 + 2 or bottom < inside.y0 + 2 or box[2] > inside.x1 - 2 or box[3] > inside.y1
+            )
+            if outside or any(_overlap(box, b) for b in taken) or _hides(box, own) or _hides(box, others):
+                continue
+            room = np.hypot(*(others - (box[:2] + box[2:]) / 2).T).min()
+            if room > most:
+                best, most = box, room
+    return best
 
 
 def _dense(xy: np.ndarray, step: float = 2.0) -> np.ndarray:
@@ -196,8 +232,8 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(a[0] < b[2] + 2 and b[0] < a[2] + 2 and a[1] < b[3] + 1 and b[1] < a[3] + 1)
 
 
-def _within(xy: np.ndarray, box: np.ndarray) -> int:
-    return int(np.all((xy >= box[:2] - 1) & (xy <= box[2:] + 1), axis=1).sum())
+def _hides(box: np.ndarray, path: np.ndarray) -> bool:
+    return bool(np.all((path >= box[:2] - 1) & (path <= box[2:] + 1), axis=1).any())
 
 
 def _edges(groups: list[np.ndarray], threshold: float | None) -> tuple[np.ndarray, bool]:
