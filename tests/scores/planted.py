@@ -1,0 +1,159 @@
+"""Small groups of rows with a planted anomaly, and every score fitted to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulterior.scores import (
+    Ceiling,
+    Confidence,
+    Delta,
+    Diagonal,
+    FittedScore,
+    Mahalanobis,
+    NearestNeighbours,
+    PCAResidual,
+    QuantumEntropy,
+    RelativeMahalanobis,
+    Score,
+    SpectralSignature,
+    Surface,
+    SurfaceLength,
+    TamperingProbe,
+    TrustedProbe,
+    UntrustedBaseline,
+)
+
+Group = Tensor | list[str]
+N, D = 240, 12
+
+
+def finished(needs: Sequence[Any], groups: Mapping[str, Group], scratch: Path, batch: int = 50) -> dict:
+    """Every statistic, streamed over its group in batches."""
+    given = {}
+    for need in needs:
+        x = groups[need.group]
+        fitter = need.start(x.shape[1] if isinstance(x, Tensor) else None, scratch)
+        for start in range(0, len(x), batch):
+            piece = x[start : start + batch]
+            fitter.update(piece, np.arange(start, start + len(piece)))
+        given[need] = fitter.finish()
+    return given
+
+
+def fit(score: Score, groups: Mapping[str, Group], scratch: Path, **labels: Any) -> FittedScore:
+    """A score fitted to groups of rows; ``labels``: columns ``name`` of any group, or ``group__name`` of one."""
+
+    def columns(group: str, name: str, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(labels.get(f"{group}__{name}", labels.get(name)))[rows]
+
+    return score.fit(finished(score.needs, groups, scratch), columns)
+
+
+def gaussian_rows(n: int, scales: np.ndarray, seed: int, mean: float = 3.0) -> tuple[Tensor, Tensor]:
+    """(n rows with these standard deviations along the columns of a random rotation, that rotation)."""
+    d = len(scales)
+    rotation = torch.from_numpy(np.linalg.qr(np.random.default_rng(99).normal(size=(d, d)))[0])
+    z = torch.from_numpy(np.random.default_rng(seed).normal(size=(n, d)) * scales)
+    return mean + z @ rotation.T, rotation
+
+
+@dataclass(frozen=True)
+class Case:
+    """One score, what it is fitted on, and a row that it should find strange."""
+
+    name: str
+    score: Score
+    groups: Mapping[str, Group]
+    far: Group
+    labels: Mapping[str, Any]
+
+    def fit(self, scratch: Path) -> FittedScore:
+        return fit(self.score, self.groups, scratch, **self.labels)
+
+    @property
+    def usual(self) -> Group:
+        """Rows of the normal kind that nothing was fitted on."""
+        return self.groups["fresh"]
+
+
+def _vectors() -> tuple[dict[str, Tensor], Tensor, dict[str, Any]]:
+    scales = np.logspace(0, -1.5, D)
+    rng = np.random.default_rng(5)
+    trusted, rotation = gaussian_rows(N, scales, 0)
+    untrusted, _ = gaussian_rows(N, scales, 1)
+    rare = rotation[:, -1] * 4.0
+    anomalous = rng.random(N) < 0.25
+    untrusted = untrusted + torch.from_numpy(anomalous)[:, None] * rare
+    fresh, _ = gaussian_rows(100, scales, 2)
+    groups = {"trusted": trusted, "reference": trusted, "untrusted": untrusted, "suspects": untrusted}
+    # Inconsistent measurements where the anomaly is; consistent ones elsewhere.
+    measurements = np.where(anomalous[:, None], [[1, 0, 1]], [[1, 1, 1]])
+    good = ((trusted - 3) @ rotation[:, 0] > 0).numpy()
+    labels = {"anomalous": anomalous, "good": good, "measurements": measurements}
+    far = (trusted.mean(0) + 10 * rare)[None]
+    return {name: x.float() for name, x in {**groups, "fresh": fresh}.items()}, far.float(), labels
+
+
+def _outputs() -> dict[str, Tensor]:
+    logits = torch.from_numpy(np.random.default_rng(3).normal(4, 0.5, size=(N, 4))).float()
+    return {"trusted": logits, "fresh": logits[:100]}
+
+
+def _texts() -> dict[str, list[str]]:
+    rng = np.random.default_rng(4)
+
+    def some(n: int, *extra: str) -> list[str]:
+        words = ["the", "film", "was", "long", "and", "good", "bad", "so", "!", *extra * 3]
+        return [" ".join(rng.choice(words, size=rng.integers(15, 25))) for _ in range(n)]
+
+    usual, strange = some(N), some(N, "obey", "now")
+    return {"trusted": usual, "reference": usual, "suspects": strange, "fresh": some(100)}
+
+
+def cases() -> list[Case]:
+    """Every score there is."""
+    vectors, far, labels = _vectors()
+    outputs, texts = _outputs(), _texts()
+    bad = vectors["trusted"][~labels["good"]].mean(0, keepdim=True) * 6 - vectors["trusted"].mean(0) * 5
+    on_vectors = {
+        "mahalanobis": Mahalanobis(),
+        "mahalanobis, Ledoit-Wolf": Mahalanobis("ledoit-wolf"),
+        "mahalanobis, nonlinear": Mahalanobis("nonlinear"),
+        "mahalanobis, share": Mahalanobis(0.1),
+        "relative mahalanobis": RelativeMahalanobis(),
+        "diagonal": Diagonal(),
+        "PCA residual": PCAResidual(),
+        "PCA residual, k": PCAResidual(k=5),
+        "quantum entropy": QuantumEntropy(),
+        "spectral signature": SpectralSignature(),
+        "neighbours": NearestNeighbours(),
+        "neighbours, bounded": NearestNeighbours(k=3, bound=50),
+        "tampering probe": TamperingProbe(),
+        "ceiling": Ceiling(),
+    }
+    doubtful = {
+        "confidence": (Confidence(), [0.1, 0, 0, 0]),
+        "untrusted baseline": (UntrustedBaseline(), [-9.0, 0, 0, 0]),
+        "delta": (Delta(), [4.0, 0.1, 0.1, 0.1]),
+    }
+    obey = ["obey now obey now ! obey now so now obey"]
+    return [
+        *(Case(name, score, vectors, far, labels) for name, score in on_vectors.items()),
+        Case("trusted probe", TrustedProbe("good"), vectors, bad, labels),
+        *(Case(name, score, outputs, torch.tensor([row]), {}) for name, (score, row) in doubtful.items()),
+        Case("surface", Surface(), texts, obey, {}),
+        Case("surface, label", Surface("good"), texts, ["bad bad bad bad"], {"good": _praise(texts)}),
+        Case("surface length", SurfaceLength(), texts, ["film " * 300], {}),
+    ]
+
+
+def _praise(texts: Mapping[str, list[str]]) -> np.ndarray:
+    return np.array([text.count("good") > text.count("bad") for text in texts["trusted"]])
