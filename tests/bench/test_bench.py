@@ -66,11 +66,11 @@ def without_seconds(rows):
 def test_the_table_has_every_detector_slice_and_control_and_finds_what_was_planted(toy, tmp_path):
     result = run_bench(toy(tmp_path, seeds=2))
     figures = {(row.detector, row.seed, row.slice, row.metric): row for row in result.rows}
-    best = figures["mahalanobis", None, "odd", AUROC]
+    best = figures["pca_residual", None, "odd", AUROC]
     assert best.value > 0.95
     assert best.low < best.value <= best.high
     assert best.n == 480
-    assert figures["mahalanobis", None, "odd", DIFFERENCE].verdict == "better"
+    assert figures["pca_residual", None, "odd", DIFFERENCE].verdict == "better"
     assert ("confidence", None, "odd", DIFFERENCE) not in figures
     alarms = figures["mahalanobis", None, "trusted", FALSE_ALARMS]
     assert alarms.n == 160

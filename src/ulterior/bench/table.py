@@ -137,7 +137,7 @@ def _over_seeds(estimates: Sequence[Estimate]) -> Estimate:
     within = np.array([((one.high or 0.0) - (one.low or 0.0)) / 2 for one in defined])
     between = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
     inside = np.sqrt((within**2).sum()) / len(values)
-    half, mean = max(between, inside), float(values.mean())
+    half, mean = float(max(between, inside)), float(values.mean())
     return Estimate(mean, max(mean - half, 0.0), min(mean + half, 1.0), n)
 
 
