@@ -46,7 +46,9 @@ NO_IDS = {"bos_token_id": 1, "eos_token_id": 2}
 CONFIGS: dict[str, Callable[[], Any]] = {
     "llama": lambda: LlamaConfig(**SIZE, **SHARED, attention_bias=True),
     "mistral": lambda: MistralConfig(**SIZE, **WIDE, sliding_window=5),
-    "qwen2": lambda: Qwen2Config(**SIZE, **SHARED, sliding_window=5, use_sliding_window=True, max_window_layers=1),
+    "qwen2": lambda: Qwen2Config(
+        **SIZE, **SHARED, sliding_window=5, use_sliding_window=True, max_window_layers=1
+    ),
     "qwen3": lambda: Qwen3Config(**SIZE, **WIDE),
     "gemma": lambda: GemmaConfig(**SIZE, **WIDE),
     "gemma2": lambda: Gemma2Config(**SIZE, **WIDE, sliding_window=5, query_pre_attn_scalar=16),

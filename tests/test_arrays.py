@@ -25,7 +25,9 @@ def test_vectors_flat_images_and_nested_images_reach_the_model_in_shape() -> Non
     with torch.no_grad():
         expected = model(torch.tensor(pixels))
     flat = Examples.of(image=pixels.reshape(5, -1))
-    torch.testing.assert_close(output_of(Subject.from_arrays(model, column="image", shape=(1, 3, 4)), flat), expected)
+    torch.testing.assert_close(
+        output_of(Subject.from_arrays(model, column="image", shape=(1, 3, 4)), flat), expected
+    )
     nested = Examples.of(image=pixels.tolist())
     torch.testing.assert_close(output_of(Subject.from_arrays(model, column="image"), nested), expected)
 
@@ -34,7 +36,10 @@ def test_numbers_take_the_models_dtype() -> None:
     model = nn.Linear(1, 1).double()
     found = output_of(Subject.from_arrays(model, shape=(1,)), Examples.of(x=[1, 2]))
     assert found.shape == (2, 1)
-    assert Subject.from_arrays(nn.Flatten()).encode(Examples.of(x=[[1, 2]]))[0].inputs["input"].dtype == torch.float32
+    assert (
+        Subject.from_arrays(nn.Flatten()).encode(Examples.of(x=[[1, 2]]))[0].inputs["input"].dtype
+        == torch.float32
+    )
 
 
 def test_inputs_without_a_sequence_count_by_their_numbers() -> None:
@@ -62,5 +67,5 @@ def test_a_model_that_names_no_argument_is_refused() -> None:
         def forward(self, *args):
             return args
 
-    with pytest.raises(InputError, match="Anything.forward names no argument"):
+    with pytest.raises(InputError, match=r"Anything\.forward names no argument"):
         Subject.from_arrays(Anything())

@@ -59,7 +59,11 @@ def test_keys_that_a_table_filled_with_nulls_do_not_reach_the_template() -> None
 
 def test_cutting_takes_the_end_of_the_last_message_and_leaves_the_template_whole() -> None:
     words = " ".join(f"w{i}" for i in range(20))
-    chats = [[user(words)], [user("w1"), {"role": "assistant", "content": "w2"}, user(f"  {words} ")], [user("w1")]]
+    chats = [
+        [user(words)],
+        [user("w1"), {"role": "assistant", "content": "w2"}, user(f"  {words} ")],
+        [user("w1")],
+    ]
     found = ids_of(chats, max_length=10, overlong="truncate")
     assert found[0] == [BOS, USER, 4, 5, 6, 7, 8, 9, END, ASSISTANT]
     assert found[1] == [BOS, USER, 5, END, ASSISTANT, 6, END, USER, END, ASSISTANT]
@@ -79,7 +83,9 @@ def test_a_chat_where_none_can_be_used_is_one_clear_line() -> None:
         ids_of([[user("w1")]], chatty("{{ raise_exception('no system') }}"))
 
 
-@pytest.mark.parametrize("broken", [[], None, [{"role": "user", "content": None}], [{"role": None, "content": "a"}]])
+@pytest.mark.parametrize(
+    "broken", [[], None, [{"role": "user", "content": None}], [{"role": None, "content": "a"}]]
+)
 def test_a_broken_chat_is_named_by_its_row(broken) -> None:
     with pytest.raises(InputError, match=r"row 1 .*expected a list of \{role, content\} messages"):
         ids_of([[user("w1")], broken])

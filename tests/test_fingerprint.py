@@ -13,7 +13,9 @@ from ulterior.fingerprint import fingerprint
 
 def test_the_same_after_a_reload(tmp_path) -> None:
     model = tiny("qwen3")
-    save_file({name: tensor.clone() for name, tensor in model.state_dict().items()}, tmp_path / "w.safetensors")
+    save_file(
+        {name: tensor.clone() for name, tensor in model.state_dict().items()}, tmp_path / "w.safetensors"
+    )
     again = type(model)(model.config)
     assert fingerprint(again) != fingerprint(model)
     again.load_state_dict(load_file(tmp_path / "w.safetensors"))

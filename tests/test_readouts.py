@@ -5,7 +5,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ulterior.readouts import answer_readouts, class_logits, confidence, last_logits, pooled_norm, top_class_log_odds
+from ulterior.readouts import (
+    answer_readouts,
+    class_logits,
+    confidence,
+    last_logits,
+    pooled_norm,
+    top_class_log_odds,
+)
 from ulterior.subject import Batch
 
 LOGITS = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(0))

@@ -23,7 +23,9 @@ def test_parsing_inverts_naming(layer: int, head: int) -> None:
     assert parse_site("embed") == Site("embed")
 
 
-@pytest.mark.parametrize("name", ["resid", "resid.a", "head.1", "head.1.2.3", "embed.0", "xresid.1", "model.layers.0"])
+@pytest.mark.parametrize(
+    "name", ["resid", "resid.a", "head.1", "head.1.2.3", "embed.0", "xresid.1", "model.layers.0"]
+)
 def test_anything_else_is_a_module_path(name: str) -> None:
     assert parse_site(name) is None
 
@@ -45,9 +47,13 @@ def test_globs_select_sites_once_in_the_models_order(patterns, expected) -> None
     assert match_sites(patterns, AVAILABLE) == expected
 
 
-@pytest.mark.parametrize(("pattern", "near"), [("resid.7", "resid"), ("redis.1", "resid.1"), ("Final", "final")])
+@pytest.mark.parametrize(
+    ("pattern", "near"), [("resid.7", "resid"), ("redis.1", "resid.1"), ("Final", "final")]
+)
 def test_a_pattern_without_a_match_names_the_nearest_and_what_there_is(pattern: str, near: str) -> None:
-    with pytest.raises(InputError, match=rf"'{pattern}'; the nearest is '{near}.*has: embed, head\.\*\.\*, attn\.\*"):
+    with pytest.raises(
+        InputError, match=rf"'{pattern}'; the nearest is '{near}.*has: embed, head\.\*\.\*, attn\.\*"
+    ):
         match_sites(["embed", pattern], AVAILABLE)
 
 

@@ -118,7 +118,7 @@ def module_paths(model: nn.Module) -> tuple[str, ...]:
 
 
 def projection_weight(projection: nn.Module) -> Tensor | None:
-    """The projection's matrix as ``[in, out]``, or None if it cannot be read as one (quantised, offloaded)."""
+    """The projection's matrix as ``[in, out]``; None if it cannot be read as one (quantised, offloaded)."""
     weight = getattr(projection, "weight", None)
     if not isinstance(weight, Tensor) or not weight.is_floating_point() or weight.is_meta or weight.ndim != 2:
         return None
@@ -138,8 +138,13 @@ def _anatomy(base: nn.Module, config: Any, family: Family, blocks: tuple[nn.Modu
         mlps=tuple(block.get_submodule(family.mlp) for block in blocks),
         final=base.get_submodule(family.final) if family.final else blocks[-1],
         n_heads=int(config.num_attention_heads),
-        first_position=int(config.pad_token_id) + 1 if family.positions_after_padding else 0,
+        first_position=_padding_index(base) + 1 if family.positions_after_padding else 0,
     )
+
+
+def _padding_index(base: nn.Module) -> int:
+    embeddings: Any = base.get_submodule("embeddings")
+    return int(embeddings.padding_idx)
 
 
 def _child(module: nn.Module, path: str) -> nn.Module | None:

@@ -77,7 +77,7 @@ class Captured:
         return _head_share(chosen, place.module, place.heads) if place.heads else chosen
 
     def stored(self, site: str) -> Tensor:
-        """What the hook kept for a site: its activation, or for a head the heads side by side, ``[batch, seq, width]``."""
+        """What the hook kept: the site's activation, or for a head all heads side by side, ``[batch, seq, width]``."""
         return self._stored[self._place(site).key]
 
     def _place(self, site: str) -> Place:
@@ -246,18 +246,15 @@ def _with_first_tensor(output: Any, value: Tensor) -> Any:
     if isinstance(output, Tensor):
         return value
     place, _ = _find_tensor(output)
-    if dataclasses.is_dataclass(output) and not isinstance(output, type):
-        return dataclasses.replace(output, **{place: value})
-    if isinstance(output, dict):
-        return {**output, place: value}
-    if hasattr(output, "_replace"):
-        return output._replace(**{output._fields[place]: value})
-    return type(output)(value if number == place else given for number, given in enumerate(output))
+    if isinstance(output, (tuple, list)):
+        changed = [value if number == place else given for number, given in enumerate(output)]
+        return type(output)(*changed) if hasattr(output, "_fields") else type(output)(changed)
+    return dataclasses.replace(output, **{place: value}) if _is_record(output) else {**output, place: value}
 
 
 def _find_tensor(output: Any) -> tuple[Any, Tensor]:
     """The first tensor of a structured output, and its key, field name or number."""
-    if dataclasses.is_dataclass(output):
+    if _is_record(output):
         items = [(field.name, getattr(output, field.name)) for field in dataclasses.fields(output)]
     elif isinstance(output, dict):
         items = list(output.items())
@@ -269,3 +266,9 @@ def _find_tensor(output: Any) -> tuple[Any, Tensor]:
     raise InputError(
         f"a module's output of type {type(output).__name__} holds no tensor that could be a site"
     )
+
+
+def _is_record(output: Any) -> bool:
+    return dataclasses.is_dataclass(
+        output
+    )  # as the outputs of transformers are, though they are dictionaries too

@@ -15,7 +15,7 @@ def fingerprint(model: nn.Module) -> str:
     """A hash of the weights: 32 hexadecimal digits.
 
     It covers, for every tensor of the state dict: its name, shape, dtype, 64 values evenly spread over it, and
-    the sum of all its values' bit patterns. The sum is one of integers, so it is the same on any device and in any order.
+    the sum of all its values' bit patterns. A sum of integers is the same on any device and in any order.
 
     Detected: other names, shapes or dtypes, and any change of values, were it one number of one layer (a change
     goes unseen only if it leaves the sample alone and its bit patterns cancel out, as when two equal-sized

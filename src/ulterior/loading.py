@@ -50,7 +50,8 @@ def load_subject(
     Args:
         source: Hub id (``owner/name``) or a folder written by ``save_pretrained``; safetensors weights only.
         adapter: Hub id or folder of a LoRA adapter (needs ``peft``), merged into the weights.
-        dtype: ``auto`` (the checkpoint's own, the default), a ``torch.dtype`` or its name. Features are float32 whatever it is.
+        dtype: ``auto`` (the checkpoint's own, the default), a ``torch.dtype`` or its name. Features are float32
+            whatever it is.
         device: ``cuda``, ``cuda:1``, ``cpu``...; ``auto``, the default, takes a GPU if there is one.
         device_map: Spread the model over devices (needs ``accelerate``), instead of ``device``.
         answers: The two answers whose logit difference is the behaviour; mind the leading space.
@@ -85,8 +86,9 @@ def load_subject(
     if adapter is not None:
         model, identity = _merge(model, adapter)
     model = model if place is None else _moved(model, place)
-    if getattr(model.config, "pad_token_id", None) is None:  # classifiers look for the last token by it
-        model.config.pad_token_id = pad_id_of(tokenizer)
+    if head == "classes":  # decoders with a classifier's head look for the last token that is not padding
+        config: Any = model.config
+        config.pad_token_id = pad_id_of(tokenizer, config)
     padding = padding or ("left" if head == "causal" else "right")
     subject = token_subject(
         model,

@@ -27,10 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-
 from ulterior.errors import InputError
-
-
 
 _CANONICAL = re.compile(r"(embed|final)|(resid|attn|mlp)\.(\d+)|(head)\.(\d+)\.(\d+)")
 

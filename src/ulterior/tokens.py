@@ -91,7 +91,8 @@ def token_subject(
         raise InputError("encoders read their first token, so their batches are padded on the right")
     tokenizer = _as_pretrained(tokenizer)
     encode = text_encoder(model, tokenizer, text or TextInputs(), positions)
-    collate = token_collate(model, pad_id=pad_id_of(tokenizer), padding=padding, arguments=arguments)
+    pad_id = pad_id_of(tokenizer, getattr(model, "config", None))
+    collate = token_collate(model, pad_id=pad_id, padding=padding, arguments=arguments)
     return Subject(name or type(model).__name__, model.eval(), encode, collate, readouts, options or {})
 
 
@@ -202,9 +203,14 @@ def token_positions(**ids: int | Sequence[int]) -> PositionsOf:
     )
 
 
-def pad_id_of(tokenizer: Any) -> int:
-    """The padding token's id; where a tokenizer has none, that of another token (it is masked in any case)."""
-    found = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
+def pad_id_of(tokenizer: Any, config: Any = None) -> int:
+    """The id that batches are padded with: the tokenizer's padding token, or else the configuration's.
+
+    Where neither has one, another token lends its id, as the mask hides it in any case. The end-of-text token
+    comes last: classifiers look for the last token that is not padding, and chats end in it.
+    """
+    configured = getattr(config, "pad_token_id", None)
+    found = (tokenizer.pad_token_id, configured, tokenizer.unk_token_id, tokenizer.eos_token_id)
     return next((token for token in found if token is not None), 0)
 
 

@@ -21,7 +21,9 @@ W5 = 4 + 5  # the id of the word w5
 def only(subject: Subject, examples: Examples, feature) -> dict:
     ((rows, reading),) = read(subject, examples, [feature])
     order = np.argsort(rows)
-    return {key: value if isinstance(value, Tokens) else value[order] for key, value in reading[feature].items()}
+    return {
+        key: value if isinstance(value, Tokens) else value[order] for key, value in reading[feature].items()
+    }
 
 
 @pytest.mark.parametrize("padding", ["left", "right"])
@@ -38,7 +40,9 @@ def test_named_positions_are_read_one_key_each(padding: Side) -> None:
             tiny("llama")(ids)
         for sensor, place in enumerate(places):
             expected = captured["resid.1"][0, place]
-            torch.testing.assert_close(found[f"resid.1@sensors.{sensor}"][row], expected, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(
+                found[f"resid.1@sensors.{sensor}"][row], expected, rtol=1e-5, atol=1e-5
+            )
 
 
 def test_a_named_position_of_one_token_has_no_number_in_its_key() -> None:
@@ -94,7 +98,9 @@ def test_images_are_averaged_over_space_or_flattened_or_taken_place_by_place() -
     with torch.no_grad():
         maps = model.conv(torch.tensor(pixels).reshape(6, 1, 4, 5))
     for at in ("last", "mean"):
-        torch.testing.assert_close(only(subject, examples, activations("conv", at))[f"conv@{at}"], maps.mean((2, 3)))
+        torch.testing.assert_close(
+            only(subject, examples, activations("conv", at))[f"conv@{at}"], maps.mean((2, 3))
+        )
     flat = only(subject, examples, activations("conv", at="flat"))["conv@flat"]
     torch.testing.assert_close(flat, maps.flatten(1))
     tokens = only(subject, examples, activations("conv", at="all"))["conv@all"]

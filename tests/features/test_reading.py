@@ -34,7 +34,9 @@ def subject_of(family: str, padding: Side = "right", **options) -> Subject:
     return replace(subject, collate=token_collate(tiny(family), padding=padding))
 
 
-def gathered(subject: Subject, examples: Examples, features: Sequence[Feature], **how) -> dict[str, np.ndarray]:
+def gathered(
+    subject: Subject, examples: Examples, features: Sequence[Feature], **how
+) -> dict[str, np.ndarray]:
     """All values by key in the order of the examples; tokens as one array an example."""
     found: dict[str, list] = {}
     for rows, reading in read(subject, examples, features, **how):
@@ -217,7 +219,9 @@ def test_a_bad_row_is_named_by_its_number_in_the_whole_table() -> None:
     subject = subject_of("llama")
     written: list[str | None] = ["w1"] * (WINDOW + 3)
     written[WINDOW + 1] = None
-    with pytest.raises(InputError, match=rf"row {WINDOW + 1} \(counted from 0\): column 'text' holds nothing"):
+    with pytest.raises(
+        InputError, match=rf"row {WINDOW + 1} \(counted from 0\): column 'text' holds nothing"
+    ):
         list(read(subject, Examples.of(text=written), [outputs()], batch_tokens=100_000))
 
 
