@@ -88,14 +88,12 @@ def fuse(log_p: Float[np.ndarray, "n s"], fusion: Fusion = "fisher") -> Float[np
         return -(log_p.min(1) + math.log(sites))
     if fusion != "cauchy":
         raise InputError(f"fusion {fusion!r}: give 'fisher', 'cauchy' or 'min'")
-    # Below p = e^-30, 1 / tan(pi p) is 1 / (pi p) to the last digit, and the log keeps the order where p
-    # underflows.
-    p = np.exp(np.maximum(log_p, -30.0))
-    with np.errstate(divide="ignore"):
-        mean = np.tan((0.5 - np.clip(p, 0, 1 - 1e-15)) * np.pi).mean(1)
-    usual = -np.log(0.5 - np.arctan(mean) / np.pi)
+    # Conformal p-values are often 1 exactly, whose odds of minus infinity would outvote any other site.
+    p = np.exp(np.clip(log_p, -600.0, math.log(0.99)))
+    usual = -np.log(np.arctan2(1, (1 / np.tan(np.pi * p)).mean(1)) / np.pi)
+    # There 1 / tan(pi p) is 1 / (pi p) to the last digit, and the log keeps the order even where p underflows.
     extreme = np.asarray(special.logsumexp(-log_p, axis=1)) - math.log(sites)
-    return np.where(log_p.min(1) < -28, extreme, usual)
+    return np.where(log_p.min(1) < -300, extreme, usual)
 
 
 @dataclass(frozen=True, eq=False)
