@@ -137,7 +137,9 @@ def test_any_rising_map_that_keeps_the_reference_keeps_single_sites_order(fusion
 
 def test_fisher_is_the_textbook_statistic_and_the_others_the_textbook_p_values():
     p = np.random.default_rng(0).uniform(0.001, 0.99, size=(50, 4))
-    np.testing.assert_allclose(fuse(np.log(p)), [stats.combine_pvalues(row).statistic for row in p], rtol=1e-12)
+    np.testing.assert_allclose(
+        fuse(np.log(p)), [stats.combine_pvalues(row).statistic for row in p], rtol=1e-12
+    )
     np.testing.assert_allclose(np.exp(-fuse(np.log(p), "min")), 4 * p.min(1), rtol=1e-12)
     cauchy = stats.cauchy.sf(np.tan((0.5 - p) * np.pi).mean(1))
     np.testing.assert_allclose(np.exp(-fuse(np.log(p), "cauchy")), cauchy, rtol=1e-9)

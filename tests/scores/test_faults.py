@@ -27,7 +27,9 @@ def halves(x: Tensor, shift: Tensor) -> tuple[Tensor, np.ndarray]:
     return torch.cat([x, x + shift]), np.repeat([False, True], len(x))
 
 
-def test_shrinking_towards_the_trace_instead_of_the_mean_variance_hides_what_shrinking_rightly_shows(tmp_path):
+def test_shrinking_towards_the_trace_instead_of_the_mean_variance_hides_what_shrinking_rightly_shows(
+    tmp_path,
+):
     scales = np.logspace(1, -1, 100)
     trusted, rotation = gaussian_rows(300, scales, 0)
     fresh, _ = gaussian_rows(400, scales, 1)
@@ -52,7 +54,9 @@ def test_an_untrusted_covariance_that_is_not_whitened_points_where_every_row_var
     mean, S, U = trusted.mean(0).numpy(), np.cov(trusted.numpy().T), np.cov(untrusted.numpy().T)
     values, vectors = np.linalg.eigh(S)
     Z = (untrusted.numpy() - mean) @ (vectors / np.sqrt(values))
-    C_values, C_vectors = np.linalg.eigh(vectors.T @ U @ vectors)  # rotated, but not divided by the trusted spread
+    C_values, C_vectors = np.linalg.eigh(
+        vectors.T @ U @ vectors
+    )  # rotated, but not divided by the trusted spread
     wrong = (Z @ C_vectors) ** 2 @ np.exp(4 * C_values / C_values.max())
     right = fit(QuantumEntropy(4.0), {"reference": trusted, "suspects": untrusted}, tmp_path)(untrusted)
     assert area(wrong, labels) < 0.75

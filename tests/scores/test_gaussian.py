@@ -91,7 +91,9 @@ def test_diagonal_is_the_mean_squared_z_score(tmp_path):
     trusted, _ = gaussian_rows(200, np.logspace(0, -1, 8), 0)
     x, _ = gaussian_rows(20, np.ones(8), 1)
     z = (x.numpy() - trusted.numpy().mean(0)) / trusted.numpy().std(0)
-    np.testing.assert_allclose(fit(Diagonal(), {"reference": trusted}, tmp_path)(x), (z**2).mean(1), rtol=1e-9)
+    np.testing.assert_allclose(
+        fit(Diagonal(), {"reference": trusted}, tmp_path)(x), (z**2).mean(1), rtol=1e-9
+    )
 
 
 def test_pca_residual_is_the_weighed_part_outside_the_main_subspace(tmp_path):
@@ -161,7 +163,10 @@ def test_a_site_that_never_varies_scores_zero_on_itself_and_higher_elsewhere(tmp
 def test_all_gaussian_scores_share_one_basis(tmp_path):
     trusted, _ = gaussian_rows(100, np.ones(6), 0)
     given_moments = finished((MomentsOf("reference"),), {"reference": trusted}, tmp_path)
-    fitted = [s.fit(given_moments, lambda *_: np.empty(0)) for s in (Mahalanobis(), RelativeMahalanobis(), PCAResidual())]
+    fitted = [
+        s.fit(given_moments, lambda *_: np.empty(0))
+        for s in (Mahalanobis(), RelativeMahalanobis(), PCAResidual())
+    ]
     assert all(one.basis is fitted[0].basis for one in fitted)
 
 

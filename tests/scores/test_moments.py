@@ -75,7 +75,9 @@ def test_a_merge_leaves_the_other_as_it_was_and_is_a_tree_or_a_chain_alike():
     for part in parts[2:]:
         right.merge(part)
     left.merge(right)
-    assert_same(left.finish(), batch_moments(torch.cat([rows(20, 3, seed, offset=seed) for seed in range(4)])))
+    assert_same(
+        left.finish(), batch_moments(torch.cat([rows(20, 3, seed, offset=seed) for seed in range(4)]))
+    )
     assert_same(parts[1].finish(), before, 0)
 
 

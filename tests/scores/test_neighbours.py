@@ -36,7 +36,9 @@ def test_rows_and_store_are_worked_through_in_pieces_without_a_trace(tmp_path, m
 
 def test_a_stored_row_is_at_distance_zero_from_itself(tmp_path):
     trusted, _ = gaussian_rows(200, np.ones(4), 0, mean=100.0)
-    assert fit(NearestNeighbours(1), {"reference": trusted.float()}, tmp_path)(trusted.float()).abs().max() == 0
+    assert (
+        fit(NearestNeighbours(1), {"reference": trusted.float()}, tmp_path)(trusted.float()).abs().max() == 0
+    )
 
 
 def test_more_neighbours_than_rows_are_refused(tmp_path):

@@ -92,13 +92,16 @@ def test_a_constant_feature_has_no_weight(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "column", [np.array([True, False]), np.array([1, 0]), np.array([1.0, 0.0]), np.array([True, False], object)]
+    "column",
+    [np.array([True, False]), np.array([1, 0]), np.array([1.0, 0.0]), np.array([True, False], object)],
 )
 def test_labels_may_be_booleans_or_zero_and_one(column):
     np.testing.assert_array_equal(truth_values(column, "good"), [True, False])
 
 
-@pytest.mark.parametrize("column", [np.array(["yes", "no"], object), np.array([0, 2]), np.array([None, True], object)])
+@pytest.mark.parametrize(
+    "column", [np.array(["yes", "no"], object), np.array([0, 2]), np.array([None, True], object)]
+)
 def test_other_labels_are_refused_by_name(column):
     with pytest.raises(InputError, match="'good' must hold true/false or 0/1"):
         truth_values(column, "good")
