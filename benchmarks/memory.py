@@ -1,7 +1,7 @@
 """Peak memory of the streaming panel at 2,000 and at 20,000 examples, each in a process of its own.
 
-The examples come from the `diamonds` generator; what is measured is the process's peak resident size, interpreter, torch
-and model included, while the panel is fitted and scores.
+The examples come from the `diamonds` generator; what is measured is the process's peak resident size (interpreter,
+torch and model included) while the panel is fitted and scores.
 """
 
 from __future__ import annotations

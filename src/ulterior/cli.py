@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ class Command:
     config: str
     run: str = "main"
 
+
+# A full disk, a quota, a limit on file sizes, a folder that is not ours: the user's to mend, not a bug.
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
 
 COMMANDS = {
     "demo": Command("the main job, offline, on the embedded model", "ulterior.bench.demo", "Demo"),
@@ -64,6 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (`| head`); that is its right.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        where = f" '{error.filename}'" if error.filename else ""
+        print(f"ulterior: cannot write{where}: {error.strerror}; what was finished is kept", file=sys.stderr)
+        return 2
     return 0
 
 

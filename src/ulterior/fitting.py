@@ -118,7 +118,7 @@ def fit_scores(
             fitted.append(FittedDetector(detector, scores))
         except InputError as error:
             skipped[detector.name] = str(error)
-        seconds[detector.name] = seconds.get(detector.name, 0.0) + time.perf_counter() - start
+        _add(seconds, detector.name, start)
     return fitted, skipped
 
 
@@ -134,7 +134,7 @@ def score_stream(
         for fitted in detectors:
             start = time.perf_counter()
             scores[fitted.detector.name][rows] = fitted(reading[fitted.detector.feature], len(rows))
-            seconds[fitted.detector.name] += time.perf_counter() - start
+            _add(seconds, fitted.detector.name, start)
     return scores
 
 
@@ -145,10 +145,14 @@ def timed(
     while True:
         start = time.perf_counter()
         item = next(stream, None)
-        seconds[PASS] = seconds.get(PASS, 0.0) + time.perf_counter() - start
+        _add(seconds, PASS, start)
         if item is None:
             return
         yield item
+
+
+def _add(seconds: Seconds, name: str, start: float) -> None:
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 def _part(value: Values, rows: np.ndarray, mask: np.ndarray) -> tuple[torch.Tensor | list[str], np.ndarray]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import resource
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -88,11 +91,11 @@ def test_a_reloaded_monitor_scores_the_same_bit_for_bit(audited, place):
 
 
 @pytest.mark.parametrize("batch", [None, 7])
-def test_score_answers_every_line_in_order_from_a_file_and_from_standard_input(audited, place, batch):
+def test_score_answers_every_line_in_order_from_standard_input(audited, place, batch, capsys, monkeypatch):
     lines = (place / "untrusted.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[70:]
-    out = io.StringIO()
-    score_main(Score(audited / "monitor", "-", batch=batch), io.StringIO("".join(lines)), out)
-    scored = [json.loads(line) for line in out.getvalue().splitlines()]
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(lines)))
+    score_main(Score(audited / "monitor", "-", batch=batch))
+    scored = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["row"] for line in scored] == list(range(30))
     expected = lines_of(audited / "scores.jsonl")[70:]
     assert [line["flagged"] for line in scored] == [line["flagged"] for line in expected]
@@ -125,7 +128,7 @@ def test_score_answers_the_good_rows_of_a_batch_before_it_names_one_that_is_too_
     assert cli.main(["score", "--monitor", str(audited / "monitor"), "--batch", "8"]) == 2
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 1
-    assert "input row 1" in printed.err
+    assert "row 1 (counted from 0)" in printed.err
     assert "70 tokens" in printed.err
 
 
@@ -193,6 +196,30 @@ def test_an_unwritable_folder_fails_before_the_work(place, tmp_path, capsys):
     arguments += ["--untrusted", str(place / "untrusted.jsonl"), "--out", str(blocked / "out")]
     assert cli.main(["audit", *arguments]) == 2
     assert "cannot write to" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_exit_code_2(place, tmp_path):
+    def little_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    arguments = [
+        "--model",
+        str(place / "model"),
+        "--trusted",
+        str(place / "trusted.parquet"),
+        "--alpha",
+        "0.05",
+    ]
+    arguments += ["--untrusted", str(place / "untrusted.jsonl"), "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-m", "ulterior", "audit", *arguments],
+        capture_output=True,
+        text=True,
+        preexec_fn=little_room,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ulterior: cannot" in done.stderr.strip().splitlines()[-1]
 
 
 def test_labels_of_one_class_leave_the_metric_undefined(place, tmp_path):

@@ -45,6 +45,7 @@ def audit_report(result: AuditResult, config: Audit, *, n_trusted: int, seconds:
     section = Section(
         name="the untrusted examples",
         about=f"{n} examples against {n_trusted} trusted ones; {config.decide} decides at {alpha:g} false alarms.",
+        examples_first=True,
         leaderboard=_leaderboard(result, alpha),
         rocs=_rocs(result, alpha) if labelled else (),
         histograms=(_histogram(result, config.decide, alpha),),
@@ -221,13 +222,12 @@ def _shown(result: AuditResult, config: Audit, row: int, mistake: str = "") -> S
     value, scores = result.untrusted[config.subject.column][row], result.decisive
     is_chat = isinstance(value, (list, np.ndarray))
     text = tuple((str(turn["role"]), str(turn["content"])) for turn in value) if is_chat else str(value)
-    labelled = result.labels is not None
-    anomalous = labelled and bool(result.labels[row])
+    label = None if result.labels is None else result.labels[row]
     return ShownExample(
         text=text,
         row=row,
-        group=("labelled anomalous" if anomalous else "labelled normal") if labelled else "",
-        meaning=("anomalous" if anomalous else "real") if labelled else None,
+        group="" if label is None else "labelled anomalous" if label else "labelled normal",
+        meaning=None if label is None else "anomalous" if label else "real",
         p=float(scores.p[row]),
         flagged=bool(scores.p[row] <= config.alpha),
         mistake=mistake,

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ulterior.audit.monitor import Monitor
 from ulterior.errors import InputError
 from ulterior.examples import Examples, from_records, load_examples, parse_record
 from ulterior.panel import DetectorScores
-from ulterior.subject import Subject
+from ulterior.subject import RowError, Subject
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,13 @@ class Score:
     batch: int | None = None
 
 
-def main(config: Score, stdin: IO[str] | None = None, stdout: IO[str] | None = None) -> None:
+def main(config: Score) -> None:
     """Run the command; a bad line ends it with its number after all lines before it were answered."""
-    stdin, stdout = stdin or sys.stdin, stdout or sys.stdout
     monitor = Monitor.load(config.monitor)
     if config.batch is not None and config.batch < 1:
         raise InputError(f"--batch is {config.batch}; expected at least 1")
     if config.input == "-":
-        batches = _batches_of_lines(stdin, config.batch or 1, "standard input", monitor.options.column)
+        batches = _batches_of_lines(sys.stdin, config.batch or 1, "standard input", monitor.options.column)
     elif Path(config.input).suffix in (".jsonl", ".ndjson"):
         batches = _batches_of_file(Path(config.input), config.batch or 32, monitor.options.column)
     else:
@@ -54,8 +53,8 @@ def main(config: Score, stdin: IO[str] | None = None, stdout: IO[str] | None = N
     row = 0
     for examples in batches:
         for line in score_lines(monitor, subject, examples, first_row=row):
-            stdout.write(json.dumps(line) + "\n")
-            stdout.flush()
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
         row += len(examples)
 
 
@@ -66,8 +65,10 @@ def score_lines(
     try:
         scores = monitor.score(subject, examples)
     except InputError as error:
+        if len(examples) == 1 and isinstance(error, RowError):
+            raise error.shifted(first_row) from None
         if len(examples) == 1:
-            raise InputError(f"input row {first_row}: {error}") from error
+            raise InputError(f"row {first_row} (counted from 0): {error}") from None
         # One example of the batch cannot be scored: answer those before it, then name it.
         for row in range(len(examples)):
             yield from score_lines(monitor, subject, examples.take([row]), first_row=first_row + row)

@@ -173,11 +173,7 @@ def _leaderboard(
         values[row.detector][key] = Interval(row.value, row.low, row.high)
     about = cells[0].about
     headline = cells[0].slices[0]
-    differences = {
-        row.detector: row
-        for row in rows
-        if row.metric == DIFFERENCE and row.slice == headline and row.verdict != "undefined"
-    }
+    differences = {row.detector: row for row in rows if row.metric == DIFFERENCE and row.slice == headline}
     standings = []
     for name in order:
         difference = differences.get(name)
@@ -188,7 +184,9 @@ def _leaderboard(
                 role=ROLES[about["roles"][name]],
                 family=about["families"][name],
                 about=about["abouts"][name],
-                verdict=difference.verdict if difference else None,
+                verdict=None
+                if difference is None or difference.verdict == "undefined"
+                else difference.verdict,
                 difference=Interval(difference.value, difference.low, difference.high)
                 if difference
                 else None,

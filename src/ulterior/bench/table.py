@@ -12,7 +12,15 @@ import numpy as np
 from ulterior.bench.cells import Cell
 from ulterior.errors import InputError
 from ulterior.examples import Examples
-from ulterior.metrics import Estimate, auroc, false_alarm_rate, paired_auroc_difference, recall_at, verdict
+from ulterior.metrics import (
+    Estimate,
+    Verdict,
+    auroc,
+    false_alarm_rate,
+    paired_auroc_difference,
+    recall_at,
+    verdict,
+)
 from ulterior.version import __version__
 
 AUROC = "auroc"
@@ -61,7 +69,7 @@ class Row:
     low: float | None
     high: float | None
     n: int
-    verdict: str | None
+    verdict: Verdict | None
     seconds: float
     version: str
     config: str
@@ -91,7 +99,7 @@ def tabulate(cells: Sequence[Cell], *, baseline: str, alpha: float) -> list[Row]
 
 def _figures(
     cells: Sequence[Cell], name: str, baseline: str, alpha: float
-) -> Iterator[tuple[str, str, Estimate, str | None]]:
+) -> Iterator[tuple[str, str, Estimate, Verdict | None]]:
     """Slice, metric, estimate and verdict of every figure of one detector over some seeds."""
     for one in cells[0].slices:
         chosen = [
@@ -149,7 +157,7 @@ def _row(
     slice_name: str,
     metric: str,
     estimate: Estimate,
-    said: str | None,
+    said: Verdict | None,
 ) -> Row:
     about = cells[0].about
     return Row(

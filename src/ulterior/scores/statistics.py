@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from ulterior.errors import InputError
 from ulterior.scores.moments import MomentsFitter
 from ulterior.scores.store import StoreFitter, TextFitter
 
@@ -30,8 +31,14 @@ class MomentsOf:
 
     group: str
 
-    def start(self, d: int, scratch: Path) -> MomentsFitter:
-        """A fitter for rows of width d. Keeps d² numbers and nothing on disk."""
+    def start(self, d: int | None, scratch: Path) -> MomentsFitter:
+        """A fitter for rows of width d. Keeps d² numbers and nothing on disk.
+
+        Raises:
+            InputError: text (d is None), which has no mean.
+        """
+        if d is None:
+            raise InputError("this score needs the mean and covariance of numbers, and its feature reads text")
         return MomentsFitter(d, self.group)
 
 
