@@ -45,10 +45,7 @@ def main(config: Score) -> None:
         batches = _batches_of_file(Path(config.input), config.batch or 32, monitor.options.column)
     else:
         examples = load_examples(config.input, require=(monitor.options.column,))
-        size = config.batch or 32
-        batches = (
-            examples.take(range(i, min(i + size, len(examples)))) for i in range(0, len(examples), size)
-        )
+        batches = _batches_of_table(examples, config.batch or 32)
     subject = _open(monitor, config.model)
     row = 0
     for examples in batches:
@@ -103,6 +100,11 @@ def _batches_of_file(path: Path, size: int, column: str) -> Iterator[Examples]:
         raise InputError(f"no file '{path}'; give a .jsonl, .csv or .parquet file, or - for standard input")
     with path.open(encoding="utf-8") as lines:
         yield from _batches_of_lines(lines, size, f"'{path}'", column)
+
+
+def _batches_of_table(examples: Examples, size: int) -> Iterator[Examples]:
+    for start in range(0, len(examples), size):
+        yield examples.take(range(start, min(start + size, len(examples))))
 
 
 def _batches_of_lines(lines: Iterable[str], size: int, where: str, column: str) -> Iterator[Examples]:
