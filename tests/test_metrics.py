@@ -46,7 +46,7 @@ def delong_variance_slowly(scores: np.ndarray, labels: np.ndarray) -> float:
     return first / len(over) + second / len(under)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(scored)
 def test_auroc_is_the_share_of_pairs_in_order_with_ties_as_halves(pairs):
     scores, labels = arrays(pairs)
@@ -59,7 +59,7 @@ def test_auroc_is_the_share_of_pairs_in_order_with_ties_as_halves(pairs):
     assert turned.low == pytest.approx(1 - found.high, abs=1e-9)  # pyright: ignore
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(scored)
 def test_the_interval_is_delongs_on_the_logit_scale(pairs):
     scores, labels = arrays(pairs)
@@ -113,7 +113,7 @@ def test_scores_that_are_not_numbers_or_do_not_fit_are_refused():
         auroc(np.array([0, np.nan]), np.array([True, False]))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(scored, st.sampled_from([0.0, 0.01, 0.1, 0.25, 0.5]))
 def test_recall_uses_the_lowest_threshold_whose_realised_rate_is_at_most_the_level(pairs, level):
     scores, labels = arrays(pairs)

@@ -13,7 +13,15 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.covariance import oas as sklearn_oas
 
 from ulterior.errors import InputError
-from ulterior.scores import Moments, MomentsFitter, SmallSampleWarning
+from ulterior.scores import (
+    Mahalanobis,
+    Moments,
+    MomentsFitter,
+    MomentsOf,
+    PCAResidual,
+    RelativeMahalanobis,
+    SmallSampleWarning,
+)
 
 
 def rows(n: int, d: int, seed: int, offset: float = 0.0) -> torch.Tensor:
@@ -136,13 +144,14 @@ def test_a_shrinkage_that_means_nothing_is_refused():
             moments.intensity(wrong)
 
 
-def test_fewer_rows_than_features_warn_once_however_many_sites_of_that_width():
+def test_fewer_rows_than_features_warn_once_however_many_sites_and_scores():
     sites = [gathered(rows(10, 20, seed)).finish() for seed in range(3)]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         for moments in sites:
-            for _ in range(2):
-                assert (moments.spectrum() > 0).all()
+            assert (moments.spectrum() > 0).all()
+            for score in (Mahalanobis(), RelativeMahalanobis(), PCAResidual()):
+                score.fit({MomentsOf("reference"): moments}, lambda *_: np.empty(0))
     assert [str(w.message) for w in caught if w.category is SmallSampleWarning] == [
         "10 trusted examples for 20 features: the covariance rests on shrinkage; more than 20 examples would give "
         "sharper detectors"

@@ -41,7 +41,7 @@ def the_smallest_hashes(row_numbers: np.ndarray, bound: int) -> np.ndarray:
     return np.sort(row_numbers[np.argsort(keys)[:bound]])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(
     st.lists(st.integers(0, 80), max_size=5),
     st.integers(0, 1000),

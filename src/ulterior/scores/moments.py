@@ -82,8 +82,8 @@ class Moments:
         """The variances along ``eigen``'s vectors after shrinkage, at least the ``resolution`` along each.
 
         Warns:
-            SmallSampleWarning: fewer rows than features. The words are the same at all sites of one width, so
-                Python's default filter shows them once.
+            SmallSampleWarning: no more rows than features. Words and place are the same for all scores and all
+                sites of one width, so that Python's default filter shows them once.
         """
         d, (values, vectors) = len(self.mean), self.eigen
         if self.n <= d:
@@ -91,7 +91,7 @@ class Moments:
                 f"{self.n} trusted examples for {d} features: the covariance rests on shrinkage; "
                 f"more than {d} examples would give sharper detectors",
                 SmallSampleWarning,
-                stacklevel=2,
+                stacklevel=1,
             )
         if shrinkage == "nonlinear":
             shrunk = torch.from_numpy(nonlinear(values.numpy(), self.n))
