@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from ulterior.errors import InputError
 from ulterior.scores.moments import Shrinkage
 from ulterior.scores.quadratic import Quadratic, diagonal_form
@@ -120,7 +122,7 @@ class PCAResidual:
         weights[d - k :] = 0
         return Quadratic(moments.mean, vectors, weights)
 
-    def _directions(self, explained, d: int) -> int:
+    def _directions(self, explained: Tensor, d: int) -> int:
         if self.k is None and not 0 <= self.explained <= 1:
             raise InputError(f"PCAResidual(explained={self.explained}): give a share from 0 to 1")
         if self.k is not None and not 0 <= self.k < d:
