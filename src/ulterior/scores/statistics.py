@@ -38,7 +38,9 @@ class MomentsOf:
             InputError: text (d is None), which has no mean.
         """
         if d is None:
-            raise InputError("this score needs the mean and covariance of numbers, and its feature reads text")
+            raise InputError(
+                "this score needs the mean and covariance of numbers, and its feature reads text"
+            )
         return MomentsFitter(d, self.group)
 
 
