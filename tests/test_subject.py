@@ -33,6 +33,18 @@ def test_a_run_carries_a_graph_only_if_asked() -> None:
         assert one.run(batch, grad=True).logits.requires_grad
 
 
+def test_a_subject_of_parts_is_in_evaluation_mode_and_has_a_behaviour() -> None:
+    one = subject()
+    model = nn.Sequential(nn.Dropout()).train()
+    made = Subject.of(model, encode=one.encode, collate=one.collate, readouts=one.readouts)
+    assert made.name == "Sequential"
+    assert not model.training
+    with pytest.raises(InputError, match="need a 'behaviour'; given: other"):
+        Subject.of(
+            model, encode=one.encode, collate=one.collate, readouts={"other": one.readouts["behaviour"]}
+        )
+
+
 def test_a_batch_knows_its_number_of_examples() -> None:
     one = subject()
     assert len(one.collate(one.encode(Examples.of(text=["w1 w2", "w3", "w4"])))) == 3

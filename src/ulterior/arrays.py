@@ -59,7 +59,7 @@ def array_subject(
         stacked = torch.stack([example.inputs[accepted[0]] for example in encoded])
         return Batch({accepted[0]: stacked.to(device_of(model))})
 
-    return Subject(name or type(model).__name__, model.eval(), encode, collate, readouts)
+    return Subject.of(model, encode=encode, collate=collate, readouts=readouts, name=name)
 
 
 def _stack(values: np.ndarray, column: str) -> np.ndarray:

@@ -86,7 +86,7 @@ class Subject:
     """A model, its inputs, its behaviour.
 
     Build one with ``Subject.from_pretrained`` (a Hugging Face model), ``Subject.from_tokenizer`` (any model that
-    takes tokens), ``Subject.from_arrays`` (any model that takes one tensor), or from the parts themselves.
+    takes tokens), ``Subject.from_arrays`` (any model that takes one tensor), or ``Subject.of`` (its parts).
 
     Attributes:
         name: What reports call it.
@@ -136,6 +136,27 @@ class Subject:
     @cached_property
     def _paths(self) -> tuple[str, ...]:
         return module_paths(self.model)
+
+    @staticmethod
+    def of(
+        model: nn.Module,
+        *,
+        encode: Encode,
+        collate: Collate,
+        readouts: Mapping[str, Readout],
+        name: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Subject:
+        """A subject from its parts, the model in evaluation mode and named for its class unless a name is given.
+
+        Raises:
+            InputError: no ``behaviour`` among the readouts.
+        """
+        if "behaviour" not in readouts:
+            raise InputError(
+                f"a subject's readouts need a 'behaviour'; given: {', '.join(readouts) or 'none'}"
+            )
+        return Subject(name or type(model).__name__, model.eval(), encode, collate, readouts, options or {})
 
     @staticmethod
     def from_pretrained(source: Any, **options: Any) -> Subject:

@@ -84,8 +84,6 @@ def token_subject(
         InputError: no ``behaviour`` among the readouts, an encoder padded on the left, or a ``max_length``
             beyond the model's context.
     """
-    if "behaviour" not in readouts:
-        raise InputError(f"a subject's readouts need a 'behaviour'; given: {', '.join(readouts) or 'none'}")
     anatomy = find_anatomy(model)
     if padding == "left" and anatomy is not None and anatomy.family.encoder:
         raise InputError("encoders read their first token, so their batches are padded on the right")
@@ -93,7 +91,7 @@ def token_subject(
     encode = text_encoder(model, tokenizer, text or TextInputs(), positions)
     pad_id = pad_id_of(tokenizer, getattr(model, "config", None))
     collate = token_collate(model, pad_id=pad_id, padding=padding, arguments=arguments)
-    return Subject(name or type(model).__name__, model.eval(), encode, collate, readouts, options or {})
+    return Subject.of(model, encode=encode, collate=collate, readouts=readouts, name=name, options=options)
 
 
 def text_encoder(

@@ -210,6 +210,12 @@ def test_a_value_that_is_not_finite_is_told_with_its_site_and_row(value: float, 
         list(read(subject, numbered(20), [activations("poison", at=at)], batch_tokens=3))
 
 
+def test_batches_are_small_on_a_processor_unless_told_otherwise() -> None:
+    subject, examples = subject_of("llama"), Examples.of(text=texts(*[40] * 30))
+    assert [len(rows) for rows, _ in read(subject, examples, [outputs()])] == [25, 5]
+    assert [len(rows) for rows, _ in read(subject, examples, [outputs()], batch_tokens=10_000)] == [30]
+
+
 def test_no_examples_is_an_error() -> None:
     with pytest.raises(InputError, match="no examples"):
         list(read(Subject.from_arrays(Counting()), numbered(3).take([]), [outputs()]))

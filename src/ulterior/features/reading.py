@@ -14,10 +14,12 @@ from ulterior.capture import Captured, capture
 from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.features.feature import Feature, Run, Tokens, Values
-from ulterior.subject import Batch, Encoded, RowError, Subject
+from ulterior.subject import Batch, Encoded, RowError, Subject, device_of
 
 # Examples that are encoded and sorted by length at a time: enough to cut even batches, few enough to forget.
 WINDOW = 2048
+# Tokens a batch by kind of device. On two CPU cores, a 135M decoder took 30% less time with 1,024 than with 4,096.
+CPU_TOKENS, ACCELERATOR_TOKENS = 1024, 16_384
 # No batch has more rows than this, however short they are.
 MAX_ROWS = 1024
 
@@ -29,7 +31,7 @@ def read(
     examples: Examples,
     features: Sequence[Feature],
     *,
-    batch_tokens: int = 4096,
+    batch_tokens: int | None = None,
     progress: str | None = None,
     show: bool | None = None,
     device: torch.device | str | None = "cpu",
@@ -43,7 +45,8 @@ def read(
         subject: The model under examination.
         examples: At least one.
         features: What to read; the union of their sites is captured.
-        batch_tokens: Size of a forward batch in tokens, padding included.
+        batch_tokens: Size of a forward batch in tokens, padding included. By default what a device is fast at:
+            a processor's caches like small batches, an accelerator large ones.
         progress: Name of a progress bar with rate and time left; none if not given.
         show: Whether to draw that bar; by default only on a terminal.
         device: Where values go; None leaves them where the model computed them.
@@ -60,6 +63,8 @@ def read(
         raise InputError("there are no examples to read; at least one is needed")
     features = list(dict.fromkeys(features))
     sites = tuple(dict.fromkeys(site for feature in features for site in feature.sites(subject)))
+    if batch_tokens is None:
+        batch_tokens = CPU_TOKENS if device_of(subject.model).type == "cpu" else ACCELERATOR_TOKENS
     runs_model = any(feature.runs_model for feature in features)
     with tqdm(
         total=len(examples),
