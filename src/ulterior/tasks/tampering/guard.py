@@ -1,0 +1,118 @@
+"""Execute programs in guarded worker processes; a program that kills or hangs its worker loses only itself."""
+
+from __future__ import annotations
+
+import json
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Guard", "Limits"]
+
+_WORKER = Path(__file__).with_name("worker.py")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one worker may use.
+
+    Attributes:
+        program_seconds: wall-clock time of one program.
+        batch_cpu_seconds: CPU time of one batch of programs; the kernel kills the worker beyond it.
+        batch_seconds: wall-clock time of one batch; the parent kills the worker beyond it.
+        memory_bytes: address space of the worker.
+    """
+
+    program_seconds: float = 0.25
+    batch_cpu_seconds: int = 20
+    batch_seconds: float = 30.0
+    memory_bytes: int = 512 * 2**20
+
+
+class Guard:
+    """One long-lived worker process, restarted when a program takes it down.
+
+    Use as a context manager, or call `close`.
+    """
+
+    def __init__(self, limits: Limits = Limits()) -> None:
+        self.limits = limits
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def send(self, programs: Sequence[Sequence[str]], trace: bool = False) -> None:
+        """Hand a batch to the worker without waiting; `receive` takes the answer."""
+        request = json.dumps({"programs": [list(pieces) for pieces in programs], "trace": trace}) + "\n"
+        try:
+            process = self._start()
+            assert process.stdin is not None
+            process.stdin.write(request.encode())
+            process.stdin.flush()
+        except BrokenPipeError:
+            self.close()  # `receive` sees that nothing came and goes on one by one
+
+    def receive(self, programs: Sequence[Sequence[str]], trace: bool = False) -> list[dict[str, Any]]:
+        """The answers to the batch that was sent, one per program, `{"error": ...}` for those that failed."""
+        answers = self._answer()
+        if answers is not None:
+            return answers
+        self.close()
+        if len(programs) == 1:
+            return [{"error": "the worker died or hung"}]
+        return [self.execute([program], trace)[0] for program in programs]
+
+    def execute(self, programs: Sequence[Sequence[str]], trace: bool = False) -> list[dict[str, Any]]:
+        """Execute a batch of programs, each given as its pieces."""
+        self.send(programs, trace)
+        return self.receive(programs, trace)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            limits = self.limits
+            arguments = (limits.memory_bytes, limits.batch_cpu_seconds, limits.program_seconds)
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_WORKER), *map(str, arguments)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={},
+                close_fds=True,
+            )
+        return self._process
+
+    def _answer(self) -> list[dict[str, Any]] | None:
+        """One line from the worker, or None when it died or the time was up."""
+        if self._process is None or self._process.stdout is None:
+            return None
+        pipe, deadline, received = (
+            self._process.stdout,
+            time.monotonic() + self.limits.batch_seconds,
+            bytearray(),
+        )
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            while not received.endswith(b"\n"):
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    return None
+                part = pipe.read1(1 << 20)  # type: ignore[attr-defined]
+                if not part:
+                    return None
+                received += part
+        return json.loads(received)
