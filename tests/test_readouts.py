@@ -7,11 +7,12 @@ import torch
 
 from ulterior.readouts import (
     answer_readouts,
+    class_lead,
     class_logits,
     confidence,
     last_logits,
     pooled_norm,
-    top_class_log_odds,
+    token_lead,
 )
 from ulterior.subject import Batch
 
@@ -40,17 +41,22 @@ def test_answers_behave_by_the_difference_of_their_logits() -> None:
 
 
 @pytest.mark.parametrize("wrap", [lambda logits: logits, lambda logits: SimpleNamespace(logits=logits)])
-def test_top_class_log_odds_are_those_of_its_probability(wrap) -> None:
+def test_a_class_leads_by_the_log_ratio_of_its_probability_to_the_seconds(wrap) -> None:
     logits = AT_LAST.clone()
     logits[0] = 0.0  # a tie between all classes
-    p = logits.double().softmax(1).amax(1)
-    found = top_class_log_odds(wrap(logits), BATCH)
-    torch.testing.assert_close(found.double(), (p / (1 - p)).log(), rtol=1e-5, atol=1e-6)
+    second, first = logits.double().softmax(1).sort(1).values[:, -2:].unbind(1)
+    found = class_lead(wrap(logits), BATCH)
+    torch.testing.assert_close(found.double(), (first / second).log(), rtol=1e-5, atol=1e-6)
+    assert found[0] == 0
 
 
-def test_a_single_number_is_its_own_log_odds() -> None:
+def test_a_token_leads_as_a_class_would() -> None:
+    assert torch.equal(token_lead(OUTPUT, BATCH), class_lead(AT_LAST, BATCH))
+
+
+def test_a_single_number_is_its_own_lead() -> None:
     for output in (AT_LAST[:, 0], AT_LAST[:, :1]):
-        assert torch.equal(top_class_log_odds(output, BATCH), AT_LAST[:, 0])
+        assert torch.equal(class_lead(output, BATCH), AT_LAST[:, 0])
         assert class_logits(output, BATCH).shape == (3, 1)
 
 

@@ -26,7 +26,7 @@ def array_subject(
 
     Args:
         model: Put into evaluation mode. Its output is a tensor ``[n]`` or ``[n, classes]``, unless other
-            readouts are given; its behaviour is then the log-odds of the most likely class.
+            readouts are given; its behaviour is then how far the most likely class leads.
         column: A column of numbers, of equally long lists, or of nested lists.
         shape: Shape of one input, where the column holds it flat: ``(1, 28, 28)``.
         readouts: Numbers read from the output.

@@ -1,9 +1,9 @@
 """From scores to false-alarm rates: conformal p-values on held-out trusted examples, and the fusion of sites.
 
 The raw scores of two sites are not comparable. So the held-out trusted examples, none of which any score was
-fitted on, are cut in two. Half A says of each site how far out a value is there: a p-value per site. These
-are fused to one number per example, and half B, which fusion has not seen, says how far out *that* number is.
-Whatever half A and the fusion do, the last step is a rank among exchangeable numbers, so that P(p <= alpha)
+fitted on, are cut in two. Part A says of each site how far out a value is there: a p-value per site. These
+are fused to one number per example, and part B, which fusion has not seen, says how far out *that* number is.
+Whatever part A and the fusion do, the last step is a rank among exchangeable numbers, so that P(p <= alpha)
 <= alpha holds exactly, in any sample size (Vovk, Gammerman, Shafer, "Algorithmic learning in a random world",
 2005).
 """
@@ -31,14 +31,14 @@ _ABSOLUTE = 1e-12
 @saved
 @dataclass(frozen=True, eq=False)
 class SiteReference:
-    """The trusted scores of half A at one site, sorted, and the scale of the exponential tail beyond them."""
+    """The trusted scores of part A at one site, sorted, and the scale of the exponential tail beyond them."""
 
     scores: Float[np.ndarray, "a"]
     tail: float
 
     @staticmethod
     def of(scores: Shaped[np.ndarray, "a"]) -> SiteReference:
-        """From the scores of half A, in any order.
+        """From the scores of part A, in any order.
 
         The tail's scale is the mean excess over the 90% quantile (the maximum-likelihood one of an
         exponential).
@@ -101,7 +101,7 @@ class Judged:
     """What a calibration says of n examples at s sites."""
 
     site_p: Float[np.ndarray, "n s"]
-    """One p-value per site, at least 1 / (1 + size of half A)."""
+    """One p-value per site, at least 1 / (1 + size of part A)."""
     fused: Float[np.ndarray, "n"]
     """The sites as one number; higher = more anomalous."""
     p: Float[np.ndarray, "n"]
@@ -111,16 +111,16 @@ class Judged:
 @saved
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What one detector said of held-out trusted examples: its sites on half A, their fusion on half B."""
+    """What one detector said of held-out trusted examples: its sites on part A, their fusion on part B."""
 
     sites: tuple[SiteReference, ...]
     reference: Float[np.ndarray, "b"]
-    """Fused scores of half B, ascending."""
+    """Fused scores of part B, ascending."""
     fusion: Fusion
 
     @property
     def n(self) -> int:
-        """Examples in half B, which bound the smallest p-value: 1 / (n + 1)."""
+        """Examples in part B, which bound the smallest p-value: 1 / (n + 1)."""
         return len(self.reference)
 
     def __call__(self, scores: Shaped[np.ndarray, "n s"]) -> Judged:
@@ -140,22 +140,23 @@ class Calibration:
         return (1 + self.n - np.searchsorted(self.reference, fused, "left")) / (1 + self.n)
 
     def attainable(self, alpha: float) -> bool:
-        """Whether half B is large enough for a p-value of at most ``alpha``."""
+        """Whether part B is large enough for a p-value of at most ``alpha``."""
         return math.floor(alpha * (self.n + 1) + 1e-9) >= 1
 
     def threshold(self, alpha: float) -> float:
         """The fused score above which (strictly) the p-value is at most ``alpha``.
 
         Raises:
-            InputError: a rate outside (0, 1), or one that half B is too small for.
+            InputError: a rate outside (0, 1), or one that part B is too small for.
         """
         if not 0 < alpha < 1:
             raise InputError(f"alpha={alpha}: give a false-alarm rate between 0 and 1")
         if not self.attainable(alpha):
             needed = math.ceil(1 / alpha - 1e-9) - 1
             raise InputError(
-                f"a false-alarm rate of {alpha:g} needs at least {needed} trusted examples in the second half of "
-                f"the calibration set ({2 * needed} in all), and it has {self.n}"
+                f"a false-alarm rate of {alpha:g} needs {math.ceil(1.5 * needed)} held-out trusted examples, of which"
+                f" {needed} set the threshold; there are {self.n} for that: give more trusted examples, hold out a larger"
+                f" share, or ask for a rate of {1 / (self.n + 1):.2g} or more"
             )
         return float(self.reference[-math.floor(alpha * (self.n + 1) + 1e-9)])
 
@@ -170,7 +171,7 @@ def calibrate(scores: Shaped[np.ndarray, "n s"], fusion: Fusion = "fisher", seed
     Args:
         scores: raw scores at s sites, higher = more anomalous.
         fusion: how the sites become one number; see ``fuse``.
-        seed: of the cut into halves, A never the larger.
+        seed: of the cut; a third goes to part A, which only has to know a shape, the rest to part B.
 
     Raises:
         InputError: fewer than two examples, no site, or a score that is not finite.
@@ -181,9 +182,10 @@ def calibrate(scores: Shaped[np.ndarray, "n s"], fusion: Fusion = "fisher", seed
         )
     _check(scores, scores.shape[1])
     order = np.random.default_rng(seed).permutation(len(scores))
-    half_a, half_b = scores[order[: len(scores) // 2]], scores[order[len(scores) // 2 :]]
-    sites = tuple(SiteReference.of(column) for column in half_a.T)
-    fused = fuse(np.stack([site.log_p(half_b[:, i]) for i, site in enumerate(sites)], 1), fusion)
+    cut = max(len(scores) // 3, 1)
+    part_a, part_b = scores[order[:cut]], scores[order[cut:]]
+    sites = tuple(SiteReference.of(column) for column in part_a.T)
+    fused = fuse(np.stack([site.log_p(part_b[:, i]) for i, site in enumerate(sites)], 1), fusion)
     return Calibration(sites, np.sort(fused), fusion)
 
 

@@ -43,8 +43,8 @@ def load_subject(
     Which of them it is follows from the architecture that the model's configuration names. The behaviour is
 
     - of a causal language model: with ``answers``, the logit of the first answer's first token minus that of the
-      second's, after the last token; without, the log-probability of the most likely next token;
-    - of a classifier: the log-odds of the most likely class (the number itself if there is only one);
+      second's, after the last token; without, how far the most likely next token's logit leads the second's;
+    - of a classifier: how far the most likely class leads the second (the number itself if there is only one);
     - of a bare transformer: the length of its mean final state.
 
     Args:

@@ -31,14 +31,14 @@ class PanelSettings:
     Attributes:
         held_out: Share of the trusted examples (of those that meet the condition) kept for calibration.
         seed: Decides which ones.
-        batch_tokens: Size of a forward batch in tokens, padding included.
+        batch_tokens: Size of a forward batch in tokens, padding included; what suits the device if not given.
         scratch: Folder for what does not fit in memory; the system's temporary folder if not given.
         progress: Whether to show a progress bar.
     """
 
     held_out: float = 0.3
     seed: int = 0
-    batch_tokens: int = 4096
+    batch_tokens: int | None = None
     scratch: Path | None = None
     progress: bool = False
 

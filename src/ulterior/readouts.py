@@ -40,16 +40,18 @@ def answer_readouts(first: int, second: int) -> Mapping[str, Readout]:
     return {"behaviour": behaviour, "answers": answers, "confidence": confidence}
 
 
-def top_class_log_odds(output: Any, batch: Batch) -> Float[Tensor, "n"]:
-    """Log-odds of the most likely class against all others; the number itself where there is only one.
+def class_lead(output: Any, batch: Batch) -> Float[Tensor, "n"]:
+    """How far the most likely class leads the next, as a difference of logits; the number itself if it is alone.
 
     The output is a tensor ``[n]`` or ``[n, classes]`` of logits, or an object with such ``logits``.
     """
     logits = class_logits(output, batch)
-    if logits.shape[1] == 1:
-        return logits[:, 0]
-    top, others = logits.max(1).values, logits.scatter(1, logits.argmax(1, keepdim=True), -torch.inf)
-    return top - others.logsumexp(1)
+    return logits[:, 0] if logits.shape[1] == 1 else _lead(logits)
+
+
+def token_lead(output: Any, batch: Batch) -> Float[Tensor, "n"]:
+    """How far the most likely next token leads the second, as a difference of logits."""
+    return _lead(last_logits(output, batch))
 
 
 def class_logits(output: Any, batch: Batch) -> Float[Tensor, "n classes"]:
@@ -65,6 +67,12 @@ def pooled_norm(output: Any, batch: Batch) -> Float[Tensor, "n"]:
     return ((mask[:, :, None] * states).sum(1) / mask.sum(1, keepdim=True)).norm(dim=1)
 
 
-CAUSAL: Mapping[str, Readout] = {"behaviour": confidence, "confidence": confidence}
-CLASSES: Mapping[str, Readout] = {"behaviour": top_class_log_odds, "logits": class_logits}
+def _lead(logits: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
+    first, second = logits.topk(2, dim=1).values.unbind(1)
+    return first - second
+
+
+# Whatever the subject, the size of its behaviour says how decided it is: near zero, another answer was near.
+CAUSAL: Mapping[str, Readout] = {"behaviour": token_lead, "confidence": confidence}
+CLASSES: Mapping[str, Readout] = {"behaviour": class_lead, "logits": class_logits}
 STATES: Mapping[str, Readout] = {"behaviour": pooled_norm}

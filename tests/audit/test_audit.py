@@ -168,7 +168,7 @@ def test_a_half_written_or_damaged_monitor_is_named(audited, tmp_path):
         (["--label", "lable"], "did you mean 'label'"),
         (["--label", "text"], "must hold 0 (usual) and 1 (anomalous) alone"),
         (["--sites", "reside.*"], "reside.*"),
-        (["--alpha", "0.001"], "a false-alarm rate of 0.001 needs at least 999 trusted examples"),
+        (["--alpha", "0.001"], "a false-alarm rate of 0.001 needs 1499 held-out trusted examples"),
         (["--alpha", "2"], "expected a false-alarm rate between 0 and 1"),
         (["--decide", "surfase"], "--decide surfase is not among the detectors"),
         (["--model", "/nowhere/at/all"], "/nowhere/at/all"),

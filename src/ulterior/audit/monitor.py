@@ -34,8 +34,8 @@ class SubjectOptions:
         device_map: Passed on to transformers for models that span devices (``auto``).
         column: Column with the text, or with chat messages (lists of role and content).
         chat: Whether text goes through the chat template: ``auto`` does so for chat messages only.
-        answers: Two words whose logit difference is the behaviour; without them, the model's confidence in its
-            most likely next token.
+        answers: Two words whose logit difference is the behaviour; without them, how far the most likely next
+            token leads the second.
         max_length: Longest input in tokens; the model's own context if not given.
         overlong: Whether a longer text is an ``error`` or is cut (``truncate``).
         trust_remote_code: Whether code that comes with the model may run.
