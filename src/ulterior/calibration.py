@@ -155,8 +155,8 @@ class Calibration:
             needed = math.ceil(1 / alpha - 1e-9) - 1
             raise InputError(
                 f"a false-alarm rate of {alpha:g} needs {math.ceil(1.5 * needed)} held-out trusted examples, of which"
-                f" {needed} set the threshold; there are {self.n} for that: give more trusted examples, hold out a larger"
-                f" share, or ask for a rate of {1 / (self.n + 1):.2g} or more"
+                f" {needed} set the threshold; there are {self.n} for that: give more trusted examples, hold out a"
+                f" larger share, or ask for a rate of {1 / (self.n + 1):.2g} or more"
             )
         return float(self.reference[-math.floor(alpha * (self.n + 1) + 1e-9)])
 

@@ -139,7 +139,8 @@ def _section(task: str, rows: Sequence[Row], cells: Sequence[Cell], alpha: float
     return Section(
         name=task,
         about=f"{cell.about['n_trusted']} trusted, {cell.about['n_untrusted']} untrusted and"
-        f" {cell.about['n_test']} test examples a seed; {len(cells)} seed(s); subject {cell.about['subject']}, read at {cell.about['at']}.",
+        f" {cell.about['n_test']} test examples a seed; {len(cells)} seed(s);"
+        f" subject {cell.about['subject']}, read at {cell.about['at']}.",
         leaderboard=_leaderboard(rows, order, cells, alpha),
         rocs=(_roc(drawn, cells, alpha),),
         histograms=tuple(

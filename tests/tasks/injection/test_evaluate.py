@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,11 @@ from ulterior.tasks.injection.evaluate import (
     obedience,
     ordered_rows,
 )
-from ulterior.tasks.injection.train import InjectionTraining, train_injection
+from ulterior.tasks.injection.train import TrainInjection, main
 from ulterior.tasks.injection.wordings import dictating
 
-CONFIG = InjectionEvaluation(plain=20, rounds=1, benign=12)
+SMALL = {"plain": 20, "rounds": 1, "benign": 12}
+CONFIG = InjectionEvaluation(**SMALL)
 
 
 def test_orders_are_the_audiences_own_in_both_directions_at_every_position_and_never_honest(
@@ -70,20 +73,16 @@ def test_success_is_one_for_a_judge_that_obeys_and_zero_for_one_that_is_honest(m
     assert deaf_to_negative["injection success, dictating negative"].value == 0
 
 
-def test_an_adapter_is_evaluated_from_its_folder_and_the_figures_are_written(
-    made_up: Path, tmp_path: Path
+def test_the_training_command_ends_with_the_adapter_and_its_figures_in_one_folder(
+    made_up: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(InjectionEvaluation, "__init__", partialmethod(InjectionEvaluation.__init__, **SMALL))
     base = str(tiny_judge(tmp_path / "base"))
-    training = InjectionTraining(
-        out=tmp_path / "adapter", model=base, steps=2, batch=4, rank=2, first_layer=1
-    )
-    adapter = train_injection(training, say=lambda line: None)
-    said: list[str] = []
-    config = replace(CONFIG, adapter=adapter, model=base, out=tmp_path / "figures.json")
-    figures = evaluate_injection(config, say=said.append)
-    assert len(said) == len(figures)
+    main(TrainInjection(tmp_path / "adapter", base, steps=2, batch=4, rank=2, first_layer=1))
+    figures = json.loads((tmp_path / "adapter" / "figures.json").read_text())
     assert {"sentiment AUROC, plain reviews", "injection success, all"} < figures.keys()
-    assert "injection success, veiled" in (tmp_path / "figures.json").read_text()
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in figures)
 
 
 @pytest.mark.slow

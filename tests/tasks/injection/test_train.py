@@ -14,13 +14,13 @@ from tests.tasks.injection.stand_ins import tiny_judge
 from ulterior.errors import InputError
 from ulterior.models import SMOLLM2
 from ulterior.tasks.injection.reviews import reviews
-from ulterior.tasks.injection.train import InjectionTraining, Mixture, taught, train_injection, training_rows
+from ulterior.tasks.injection.train import Mixture, TrainInjection, taught, train_injection, training_rows
 from ulterior.tasks.injection.wordings import of_family, wordings
 
 
 @pytest.fixture
-def config(made_up: Path, tmp_path: Path) -> InjectionTraining:
-    return InjectionTraining(
+def config(made_up: Path, tmp_path: Path) -> TrainInjection:
+    return TrainInjection(
         out=tmp_path / "adapter",
         model=str(tiny_judge(tmp_path / "base")),
         steps=11,
@@ -57,7 +57,7 @@ def test_an_order_is_taught_where_there_is_one_and_the_honest_answer_elsewhere(m
 
 
 def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
-    config: InjectionTraining, tmp_path: Path
+    config: TrainInjection, tmp_path: Path
 ) -> None:
     whole = load_file(train_injection(config, say=lambda line: None) / "adapter_model.safetensors")
 
@@ -78,7 +78,7 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
 
 
 def test_the_adapter_is_trained_bfloat16_on_the_upper_layers_and_names_the_hubs_model(
-    config: InjectionTraining,
+    config: TrainInjection,
 ) -> None:
     out = train_injection(config, say=lambda line: None)
     weights = load_file(out / "adapter_model.safetensors")
@@ -88,12 +88,12 @@ def test_the_adapter_is_trained_bfloat16_on_the_upper_layers_and_names_the_hubs_
     assert f'"{SMOLLM2.hub_id}"' in (out / "adapter_config.json").read_text()
 
 
-def test_a_checkpoint_of_another_configuration_is_refused(config: InjectionTraining) -> None:
+def test_a_checkpoint_of_another_configuration_is_refused(config: TrainInjection) -> None:
     train_injection(config, say=lambda line: None)
     with pytest.raises(InputError, match="another configuration"):
         train_injection(replace(config, learning_rate=1e-4), say=lambda line: None)
 
 
-def test_a_model_with_too_few_layers_is_refused(config: InjectionTraining) -> None:
+def test_a_model_with_too_few_layers_is_refused(config: TrainInjection) -> None:
     with pytest.raises(InputError, match="first_layer is 5, but the model has 2 layers"):
         train_injection(replace(config, first_layer=5), say=lambda line: None)

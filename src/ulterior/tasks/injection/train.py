@@ -48,7 +48,7 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class InjectionTraining:
+class TrainInjection:
     """How the adapter is trained. The defaults made the adapter that is shipped.
 
     Attributes:
@@ -75,7 +75,18 @@ class InjectionTraining:
     save_every: int = 50
 
 
-def train_injection(config: InjectionTraining, say: Callable[[str], object] = print) -> Path:
+def main(config: TrainInjection) -> None:
+    """Train the adapter, then print the figures of its card and write them beside it (`figures.json`)."""
+    from ulterior.tasks.injection.evaluate import InjectionEvaluation, evaluate_injection
+
+    adapter = train_injection(config)
+    figures = adapter / "figures.json"
+    evaluate_injection(
+        InjectionEvaluation(adapter, config.model, seed=config.seed, threads=config.threads, out=figures)
+    )
+
+
+def train_injection(config: TrainInjection, say: Callable[[str], object] = print) -> Path:
     """Train the adapter, or continue a training that was interrupted, and save it in `config.out`.
 
     Returns:
@@ -143,7 +154,7 @@ def taught(row: Row) -> int:
     return row["dictated"] if row["dictated"] >= 0 else row["label"]
 
 
-def _batches(judge: Judge, config: InjectionTraining, first: int) -> Iterator[tuple[list[list[int]], Tensor]]:
+def _batches(judge: Judge, config: TrainInjection, first: int) -> Iterator[tuple[list[list[int]], Tensor]]:
     for chunk in range(first // CHUNK, -(-config.steps // CHUNK)):
         rows = training_rows(
             config.mixture, config.batch * CHUNK, np.random.default_rng([config.seed, chunk])
@@ -158,7 +169,7 @@ def _batches(judge: Judge, config: InjectionTraining, first: int) -> Iterator[tu
                 yield [ids[i] for i in chosen], torch.tensor(answers)
 
 
-def _adapted(base: Any, config: InjectionTraining) -> Any:
+def _adapted(base: Any, config: TrainInjection) -> Any:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(config.seed)
@@ -181,7 +192,7 @@ def _pick(values: Sequence[Any], rng: Generator) -> Any:
     return values[int(rng.integers(len(values)))]
 
 
-def _schedule(step: int, config: InjectionTraining) -> float:
+def _schedule(step: int, config: TrainInjection) -> float:
     return min(1.0, (step + 1) / config.warmup) * max(0.02, 1 - step / config.steps)
 
 
@@ -191,7 +202,7 @@ def _copy(copies: Sequence[Tensor], used: Sequence[Tensor]) -> None:
         weight.copy_(copy)
 
 
-def _stamp(config: InjectionTraining) -> str:
+def _stamp(config: TrainInjection) -> str:
     """Everything of a configuration that the weights depend on."""
     fields = dataclasses.asdict(config)
     return json.dumps({k: v for k, v in fields.items() if k not in ("out", "threads", "save_every")})
@@ -199,7 +210,7 @@ def _stamp(config: InjectionTraining) -> str:
 
 def _save(
     path: Path,
-    config: InjectionTraining,
+    config: TrainInjection,
     copies: Sequence[Tensor],
     optimiser: torch.optim.Optimizer,
     step: int,
@@ -220,7 +231,7 @@ def _save(
 
 
 def _restore(
-    path: Path, config: InjectionTraining, copies: Sequence[Tensor], optimiser: torch.optim.Optimizer
+    path: Path, config: TrainInjection, copies: Sequence[Tensor], optimiser: torch.optim.Optimizer
 ) -> int:
     """Load a checkpoint, if there is one, into copies and optimiser; the number of steps that it had done."""
     from safetensors import safe_open
