@@ -56,7 +56,6 @@ def bench_report(
         seconds: How long this call took.
     """
     sections = tuple(_section(task, _of(rows, task), list(some), alpha) for task, some in cells.items())
-    first = next(iter(cells.values()))
     made = {
         **run,
         "subjects": ", ".join(
@@ -77,7 +76,6 @@ def bench_report(
         sections=sections,
         figures=tuple(figure for some in figures for figure in some)[:4],
         run=made,
-        notes=tuple(f"{name} was left out: {why}" for name, why in sorted({**first[0].skipped}.items())),
     )
 
 
@@ -150,6 +148,7 @@ def _section(task: str, rows: Sequence[Row], cells: Sequence[Cell], alpha: float
         heat_maps=(_heat_map([name for name in order if len(cell.scores[name].keys) > 1], cells),),
         anomalies=_strangest(methods[0], cell) if methods else (),
         mistakes=_mistakes(methods[0], cell, alpha) if methods else (),
+        notes=tuple(f"{name} was left out: {why}" for name, why in cell.skipped.items()),
     )
 
 
