@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.tasks.injection.stand_ins import tiny_judge
+from ulterior.errors import InputError
 from ulterior.tasks.injection.evaluate import (
     InjectionEvaluation,
     audience_of,
@@ -83,6 +84,11 @@ def test_the_training_command_ends_with_the_adapter_and_its_figures_in_one_folde
     assert {"sentiment AUROC, plain reviews", "injection success, all"} < figures.keys()
     printed = capsys.readouterr().out
     assert all(name in printed for name in figures)
+
+
+def test_a_folder_without_an_adapter_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no adapter in .*adapter_config\.json is wanted"):
+        evaluate_injection(replace(CONFIG, adapter=tmp_path))
 
 
 @pytest.mark.slow

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from tests.tasks.injection.stand_ins import tiny_llama, tiny_tokenizer
+from ulterior.errors import InputError
 from ulterior.tasks.injection.compose import Row, plain
-from ulterior.tasks.injection.judge import Judge
+from ulterior.tasks.injection.judge import Judge, load_base
 from ulterior.tasks.injection.prompt import ANSWERS
 from ulterior.tasks.injection.reviews import Review
 
@@ -46,3 +49,9 @@ def test_behaviour_is_the_answers_logit_difference_in_the_rows_own_order(rows: l
     expected = [float(logits[positive] - logits[negative]) for logits in alone]
     for batch in (1, 3, 32):
         np.testing.assert_allclose(judge.behaviour(rows, batch), expected, atol=1e-5)
+
+
+def test_a_folder_without_a_model_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no model with safetensors weights can be loaded") as error:
+        load_base(tmp_path)
+    assert "\n" not in str(error.value)

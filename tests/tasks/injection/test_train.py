@@ -97,3 +97,9 @@ def test_a_checkpoint_of_another_configuration_is_refused(config: TrainInjection
 def test_a_model_with_too_few_layers_is_refused(config: TrainInjection) -> None:
     with pytest.raises(InputError, match="first_layer is 5, but the model has 2 layers"):
         train_injection(replace(config, first_layer=5), say=lambda line: None)
+
+
+@pytest.mark.parametrize("shares", [{"injected": 0.9, "advised": 0.2}, {"disagree": 1.5}, {"veiled": -0.1}])
+def test_shares_that_are_no_shares_are_refused(shares: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="shares of the mixture"):
+        Mixture(**shares)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ulterior.errors import InputError
 from ulterior.models import resolve_model
 from ulterior.tasks.injection.compose import Row
 from ulterior.tasks.injection.prompt import ANSWERS
@@ -61,10 +62,32 @@ class Judge:
 
 
 def load_base(source: str | Path | None) -> tuple[Any, Any]:
-    """The base model in bfloat16 and its tokenizer, from a folder, a hub id, or what `make models` converted."""
+    """The base model in bfloat16 and its tokenizer, from a folder, a hub id, or what `make models` converted.
+
+    Raises:
+        InputError: no usable model there.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     found = resolve_model(source)
-    return AutoModelForCausalLM.from_pretrained(found, dtype=torch.bfloat16), AutoTokenizer.from_pretrained(
-        found
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(found, dtype=torch.bfloat16, use_safetensors=True)
+        return model, AutoTokenizer.from_pretrained(found)
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or ["nothing there"])[0]
+        raise InputError(
+            f"no model with safetensors weights can be loaded from '{found}': {reason}"
+        ) from error
+
+
+def load_peft() -> Any:
+    """The library `peft`, which only this task's training and evaluation need.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise InputError("adapters need peft; pip install 'ulterior[models]'") from error
+    return peft

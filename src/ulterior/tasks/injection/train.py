@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ulterior.errors import InputError
 from ulterior.models import SMOLLM2
 from ulterior.tasks.injection.compose import POSITIONS, Row, advised, injected, plain, quoting
-from ulterior.tasks.injection.judge import Judge, load_base
+from ulterior.tasks.injection.judge import Judge, load_base, load_peft
 from ulterior.tasks.injection.reviews import reviews
 from ulterior.tasks.injection.wordings import dictating, of_family
 
@@ -45,6 +45,14 @@ class Mixture:
     essays: float = 0.07
     veiled: float = 0.50
     disagree: float = 0.80
+
+    def __post_init__(self) -> None:
+        shares = dataclasses.asdict(self)
+        kinds = self.injected + self.advised + self.quoting + self.essays
+        if not all(0 <= share <= 1 for share in shares.values()) or kinds > 1 + 1e-9:
+            raise InputError(
+                f"shares of the mixture lie in [0, 1], and those of its kinds add up to 1 at most: {shares}"
+            )
 
 
 @dataclass(frozen=True)
@@ -170,22 +178,21 @@ def _batches(judge: Judge, config: TrainInjection, first: int) -> Iterator[tuple
 
 
 def _adapted(base: Any, config: TrainInjection) -> Any:
-    from peft import LoraConfig, get_peft_model
-
+    peft = load_peft()
     torch.manual_seed(config.seed)
     depth = base.config.num_hidden_layers
     if config.first_layer >= depth:
         raise InputError(f"first_layer is {config.first_layer}, but the model has {depth} layers")
     # The hub's name, so that the shipped adapter says what it belongs to and no folder of this machine.
     base.name_or_path = SMOLLM2.hub_id
-    lora = LoraConfig(
+    lora = peft.LoraConfig(
         r=config.rank,
         lora_alpha=2 * config.rank,
         target_modules=list(config.targets),
         layers_to_transform=list(range(config.first_layer, depth)),
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(base, lora, autocast_adapter_dtype=False)
+    return peft.get_peft_model(base, lora, autocast_adapter_dtype=False)
 
 
 def _pick(values: Sequence[Any], rng: Generator) -> Any:
