@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
@@ -139,15 +140,16 @@ class MeasurementPredictor(nn.Module):
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
             lm = LlamaForCausalLM(LlamaConfig(**config["lm"]))
             predictor = MeasurementPredictor(lm, config["n_sensors"], config["aggregate_at"])
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            files = "config.json, model.safetensors, tokenizer.json"
+            raise InputError(f"{folder} holds no measurement predictor ({files}): {error}") from error
+        tied = {"lm.lm_head.weight"} if lm.config.tie_word_embeddings else set()
+        expected = {k: v.shape for k, v in predictor.state_dict().items() if k not in tied}
+        if expected != {k: v.shape for k, v in weights.items()}:
             raise InputError(
-                f"{folder} holds no measurement predictor (config.json, model.safetensors, tokenizer.json): {error}"
-            ) from error
-        missing, unexpected = predictor.load_state_dict(weights, strict=False)
-        if unexpected or set(missing) - {"lm.lm_head.weight"}:
-            raise InputError(
-                f"{folder}/model.safetensors does not fit its config.json: missing {missing}, unexpected {unexpected}"
+                f"{folder}/model.safetensors does not fit its config.json: names or shapes differ"
             )
+        predictor.load_state_dict(weights, strict=False)
         return predictor.to(dtype).eval(), tokenizer
 
 
