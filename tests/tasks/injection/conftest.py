@@ -24,10 +24,18 @@ def made_up(review_table: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def real_model() -> str:
-    """The converted model, for slow tests; they are skipped where `make models` has not run."""
+def real_reviews() -> Path:
+    """The packaged reviews, for slow tests; they are skipped where `make models` has not run."""
     try:
-        packaged()
+        return packaged()
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def real_model(real_reviews: Path) -> str:
+    """The converted model, likewise."""
+    try:
         return resolve_model()
     except InputError as error:
         pytest.skip(str(error))

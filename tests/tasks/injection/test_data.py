@@ -121,3 +121,10 @@ def test_a_split_with_too_few_reviews_is_named() -> None:
 def test_too_few_hosts_are_named(made_up: Path) -> None:
     with pytest.raises(InputError, match="the split 'tune' has only"):
         build_table("tune", "test", Counts(10, disagree=500), np.random.default_rng(0))
+
+
+@pytest.mark.slow
+def test_the_packaged_reviews_suffice_for_every_size_and_many_seeds(real_reviews: Path) -> None:
+    for size in SIZES.values():
+        for seed in range(5):
+            assert len(build_data(size, seed).trusted) == size.trusted.plain

@@ -58,8 +58,8 @@ class Sizes:
 
 SIZES = {
     "smoke": Sizes(Counts(48), Counts(24, 4, 4, 2), Counts(24, 6, 6, 6)),
-    "small": Sizes(Counts(600), Counts(240, 30, 30, 20), Counts(240, 60, 60, 60)),
-    "full": Sizes(Counts(900), Counts(420, 60, 60, 40), Counts(400, 120, 100, 120)),
+    "small": Sizes(Counts(840), Counts(240, 30, 30, 20), Counts(240, 60, 60, 60)),
+    "full": Sizes(Counts(1000), Counts(420, 60, 60, 40), Counts(400, 90, 70, 100)),
 }
 
 
