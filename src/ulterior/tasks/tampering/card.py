@@ -11,8 +11,8 @@ _CARD = """# Embedded measurement predictor (diamonds)
 
 A {millions:.1f}M-parameter Llama-style transformer, trained from scratch, that reads a small Python
 program about a vault and predicts what its three sensors will report. It is the subject of the
-`diamonds` task: programs can fool the sensors, and the predictor, which has only ever been taught
-measurements, believes them.
+`diamonds` task: programs can fool the sensors, and the predictor's heads, which were taught nothing but
+measurements, go along with them.
 
 - **Command**: `ulterior train diamonds --out DIR --seed {seed} --holdout {holdout}` (resumable; about
   an hour on one core)
