@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import pytest
 
+from ulterior.errors import InputError
+from ulterior.tasks.tampering import guard
 from ulterior.tasks.tampering.guard import Guard, Limits
 from ulterior.tasks.tampering.program import write_program
 from ulterior.tasks.tampering.templates import DIFFICULTIES
@@ -44,9 +46,9 @@ HARMLESS = around("vault.locked = True")
 
 def test_pieces_with_cached_code_do_what_the_whole_text_does_in_a_fresh_process():
     programs = [write_program("plain", d, i) for d in DIFFICULTIES for i in range(10)]
-    with Guard() as guard:
-        warm = guard.execute([p.pieces for p in programs])
-        answers = guard.execute([p.pieces for p in programs])
+    with Guard() as worker:
+        warm = worker.execute([p.pieces for p in programs])
+        answers = worker.execute([p.pieces for p in programs])
     assert answers == warm
     for program, answer in zip(programs, answers, strict=True):
         lines, there = plain_run(program.text)
@@ -56,8 +58,8 @@ def test_pieces_with_cached_code_do_what_the_whole_text_does_in_a_fresh_process(
 
 def test_a_trace_changes_nothing_and_ends_where_the_program_ends():
     programs = [write_program("trace", "both", i).pieces for i in range(200)]
-    with Guard() as guard:
-        plain, traced = guard.execute(programs), guard.execute(programs, trace=True)
+    with Guard() as worker:
+        plain, traced = worker.execute(programs), worker.execute(programs, trace=True)
     for program, a, b in zip(programs, plain, traced, strict=True):
         assert {**b, "trace": []} == a
         assert len(b["trace"]) == len(program) - 2
@@ -81,8 +83,8 @@ def test_a_trace_changes_nothing_and_ends_where_the_program_ends():
     ],
 )
 def test_what_a_program_may_not_do_is_an_error_of_that_program_alone(action):
-    with Guard() as guard:
-        answers = guard.execute([HARMLESS, around(action), HARMLESS])
+    with Guard() as worker:
+        answers = worker.execute([HARMLESS, around(action), HARMLESS])
         assert "error" not in answers[0]
         assert "error" in answers[1]
         assert answers[2] == answers[0]
@@ -101,8 +103,8 @@ ESCAPE = "for c in ().__class__.__base__.__subclasses__():\n    if c.__name__ ==
 def test_a_program_that_reaches_the_os_module_still_opens_nothing_and_starts_nothing(use):
     # Builtins can always be escaped from; the limits of the process cannot.
     action = ESCAPE.format(name="_wrap_close", use=use)
-    with Guard() as guard:
-        (answer,) = guard.execute([(*around(action)[:2], "print(getattr(vault, 'found', 'no'))")])
+    with Guard() as worker:
+        (answer,) = worker.execute([(*around(action)[:2], "print(getattr(vault, 'found', 'no'))")])
     assert "error" in answer or answer["stdout"] != ["True"]
 
 
@@ -115,10 +117,10 @@ def test_a_program_that_reaches_the_os_module_still_opens_nothing_and_starts_not
     ],
 )
 def test_a_program_that_hangs_is_lost_alone_and_in_time(action):
-    limits = Limits(program_seconds=0.1, batch_seconds=3.0, batch_cpu_seconds=2)
+    limits = Limits(program_seconds=0.1, batch_seconds=1.5, batch_cpu_seconds=2)
     started = time.monotonic()
-    with Guard(limits) as guard:
-        answers = guard.execute([HARMLESS, around(action), HARMLESS])
+    with Guard(limits) as worker:
+        answers = worker.execute([HARMLESS, around(action), HARMLESS])
     assert "error" not in answers[0]
     assert "error" in answers[1]
     assert answers[2] == answers[0]
@@ -127,9 +129,9 @@ def test_a_program_that_hangs_is_lost_alone_and_in_time(action):
 
 def test_a_worker_that_dies_is_replaced_and_only_its_program_is_lost():
     escape = ESCAPE.format(name="_wrap_close", use="c.__init__.__globals__['sys'].modules['os']._exit(1)")
-    with Guard() as guard:
-        answers = guard.execute([HARMLESS, around(escape), HARMLESS, HARMLESS])
-        again = guard.execute([HARMLESS])
+    with Guard() as worker:
+        answers = worker.execute([HARMLESS, around(escape), HARMLESS, HARMLESS])
+        again = worker.execute([HARMLESS])
     died = [a.get("error") for a in answers]
     assert died[0] is died[2] is died[3] is None
     assert again == [answers[0]]
@@ -137,15 +139,21 @@ def test_a_worker_that_dies_is_replaced_and_only_its_program_is_lost():
 
 def test_programs_cannot_change_each_other():
     vandal = around("Vault.take = Sensor.read = None\n__builtins__.clear()")
-    with Guard() as guard:
-        first = guard.execute([HARMLESS])
-        guard.execute([vandal])
-        assert guard.execute([HARMLESS]) == first
+    with Guard() as worker:
+        first = worker.execute([HARMLESS])
+        worker.execute([vandal])
+        assert worker.execute([HARMLESS]) == first
 
 
 def test_a_closed_guard_starts_again_when_it_is_used():
-    guard = Guard(replace(Limits(), program_seconds=0.2))
-    first = guard.execute([HARMLESS])
-    guard.close()
-    assert guard.execute([HARMLESS]) == first
-    guard.close()
+    worker = Guard(replace(Limits(), program_seconds=0.2))
+    first = worker.execute([HARMLESS])
+    worker.close()
+    assert worker.execute([HARMLESS]) == first
+    worker.close()
+
+
+def test_a_worker_that_cannot_start_is_one_clear_line_and_no_endless_stream(tmp_path, monkeypatch):
+    monkeypatch.setattr(guard, "_WORKER", tmp_path / "none.py")
+    with pytest.raises(InputError, match="does not start"):
+        Guard().execute([HARMLESS])

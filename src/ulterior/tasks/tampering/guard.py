@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ulterior.errors import InputError
 
 __all__ = ["Guard", "Limits"]
 
@@ -70,9 +73,9 @@ class Guard:
 
     def receive(self, programs: Sequence[Sequence[str]], trace: bool = False) -> list[dict[str, Any]]:
         """The answers to the batch that was sent, one per program, `{"error": ...}` for those that failed."""
-        answers = self._answer()
-        if answers is not None:
-            return answers
+        line = self._line()
+        if line is not None:
+            return json.loads(line)
         self.close()
         if len(programs) == 1:
             return [{"error": "the worker died or hung"}]
@@ -84,35 +87,39 @@ class Guard:
         return self.receive(programs, trace)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            limits = self.limits
-            arguments = (limits.memory_bytes, limits.batch_cpu_seconds, limits.program_seconds)
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_WORKER), *map(str, arguments)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={},
-                close_fds=True,
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        limits = self.limits
+        arguments = (limits.memory_bytes, limits.batch_cpu_seconds, limits.program_seconds)
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_WORKER), *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={},
+            close_fds=True,
+        )
+        if self._line() != b"ready\n":
+            self.close()
+            raise InputError(
+                "the guarded worker that executes programs does not start: it needs a POSIX system whose limits on "
+                f"memory ({limits.memory_bytes} bytes), files and CPU time can be set"
             )
         return self._process
 
-    def _answer(self) -> list[dict[str, Any]] | None:
+    def _line(self) -> bytes | None:
         """One line from the worker, or None when it died or the time was up."""
         if self._process is None or self._process.stdout is None:
             return None
-        pipe, deadline, received = (
-            self._process.stdout,
-            time.monotonic() + self.limits.batch_seconds,
-            bytearray(),
-        )
+        pipe, received = self._process.stdout, bytearray()
+        deadline = time.monotonic() + self.limits.batch_seconds
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
             while not received.endswith(b"\n"):
                 if not selector.select(max(0.0, deadline - time.monotonic())):
                     return None
-                part = pipe.read1(1 << 20)  # type: ignore[attr-defined]
+                part = os.read(pipe.fileno(), 1 << 20)
                 if not part:
                     return None
                 received += part
-        return json.loads(received)
+        return bytes(received)

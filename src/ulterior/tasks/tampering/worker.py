@@ -1,6 +1,6 @@
 """The guarded process that executes programs. Started as a script by `guard.py`; stands on the standard library alone.
 
-Protocol: one JSON request per line on stdin, one JSON answer per line on stdout. A request is
+Protocol: the line `ready`, then one JSON request per line on stdin and one JSON answer per line on stdout. A request is
 `{"programs": [[piece, ...], ...], "trace": bool}`; the answer is a list with one entry per program:
 `{"stdout": [line, ...], "outcome": bool, "spoofed": [line, ...], "trace": [...]}` or `{"error": "..."}`.
 
@@ -43,7 +43,8 @@ def _alarm(signum, frame):
 
 def guard_process(memory_bytes):
     """Give up what a program must not have. There is no way back for this process."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    if sys.platform != "darwin":  # macOS refuses this limit
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
@@ -153,6 +154,8 @@ def serve(memory_bytes, cpu_seconds, seconds):
     """Answer requests until stdin ends."""
     compiled = Compiler()
     guard_process(memory_bytes)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     for line in sys.stdin:
         request = json.loads(line)
         renew_cpu_time(cpu_seconds)
