@@ -139,17 +139,20 @@ def activation_panel(
 def tampering_panel(
     sites: str | Sequence[str] = "resid.*", at: str = "sensors", *, columns: Mapping[str, str]
 ) -> tuple[Detector, ...]:
-    """The default panel of measurement tampering; ``columns`` names text, outcome, measurements and truth."""
-    feature = activations(sites, at=at)
+    """The default panel of measurement tampering; ``columns`` names text, outcome, measurements and truth.
+
+    The probes read ``final``, the state that the predictor's own heads read, as they are published.
+    """
+    final = activations("final", at=at)
     return (
         *activation_panel(sites, at),
-        trusted_probe(feature, columns["outcome"]),
-        tampering_probe(feature, columns["measurements"]),
+        trusted_probe(final, columns["outcome"]),
+        tampering_probe(final, columns["measurements"]),
         delta(),
         untrusted_baseline(),
         surface(columns["text"], columns["outcome"]),
         surface_length(columns["text"]),
-        ceiling(feature, columns["truth"]),
+        ceiling(final, columns["truth"]),
     )
 
 

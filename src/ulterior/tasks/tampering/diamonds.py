@@ -107,5 +107,7 @@ TASK = Task(
         "measurements": "measurements",
         "truth": "anomalous",
     },
+    # Below the middle the predictor still reads the program: what it concludes stands in the upper half.
+    sites="resid.2,final",
     at="sensors",
 )
