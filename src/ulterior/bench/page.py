@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping, Sequence
 
@@ -37,6 +38,7 @@ ROLES: dict[str, Role] = {
     "ceiling": "ceiling",
 }
 SHOWN = 6
+LONG_PREAMBLE = 200
 
 
 def bench_report(
@@ -96,10 +98,11 @@ def _answer(task: str, rows: Sequence[Row]) -> str:
     best = _best(rows, task)
     if best is None or best.value is None:
         return f"On {task} no method was scored."
-    baseline = next(row for row in ranked(rows, task) if row.is_baseline)
+    others = [row for row in ranked(rows, task) if row.is_baseline or row.role == "ceiling"]
+    beside = ", ".join(f"{row.detector} has {row.value:.3f}" for row in others if row.value is not None)
     return (
-        f"On {task}, {best.detector} ranks {best.slice} best among the methods: AUROC {best.value:.3f}"
-        f" [{best.low:.3f}, {best.high:.3f}], the baseline {baseline.detector} {baseline.value or float('nan'):.3f}."
+        f"On {task} ({best.slice}), the best method is {best.detector}: AUROC {best.value:.3f}"
+        f" [{best.low:.3f}, {best.high:.3f}]. Beside it, {beside}."
     )
 
 
@@ -155,10 +158,11 @@ def _section(task: str, rows: Sequence[Row], cells: Sequence[Cell], alpha: float
 def _leaderboard(
     rows: Sequence[Row], order: Sequence[str], cells: Sequence[Cell], alpha: float
 ) -> Leaderboard:
+    headline = cells[0].slices[0]
     metrics: dict[str, Metric] = {}
     values: dict[str, dict[str, Interval]] = {name: {} for name in order}
     for row in rows:
-        if row.metric == DIFFERENCE:
+        if row.metric == DIFFERENCE or (row.metric not in (AUROC, FALSE_ALARMS) and row.slice != headline):
             continue
         key = f"{row.metric}|{row.slice}"
         if key not in metrics:
@@ -172,7 +176,6 @@ def _leaderboard(
             )
         values[row.detector][key] = Interval(row.value, row.low, row.high)
     about = cells[0].about
-    headline = cells[0].slices[0]
     differences = {row.detector: row for row in rows if row.metric == DIFFERENCE and row.slice == headline}
     standings = []
     for name in order:
@@ -231,14 +234,19 @@ def meaning_of(group: str, cell: Cell) -> Meaning:
     """The colour that a group has in every picture."""
     if group == "trusted":
         return "trusted"
-    if group in cell.about["benign"]:
-        return "benign"
+    in_slices: list[Meaning] = []
     for name in cell.slices:
         rows, labels = cell.slice(name)
         inside = labels[cell.examples["group"][rows] == group]
         if len(inside):
-            return "anomalous" if inside[0] == 1 else "real"
-    return "untrusted"
+            in_slices.append("anomalous" if inside[0] == 1 else "real")
+    # What the headline compares anomalies with is real; what only other slices bring in is a benign shift.
+    headline = cell.slice(cell.slices[0])[0]
+    if in_slices and group in set(cell.examples["group"][headline]):
+        return in_slices[0]
+    if group in cell.about["benign"]:
+        return "benign"
+    return in_slices[0] if in_slices else "untrusted"
 
 
 def _histogram(name: str, cell: Cell) -> Histogram:
@@ -287,9 +295,12 @@ def _mistakes(name: str, cell: Cell, alpha: float) -> tuple[ShownExample, ...]:
 
 def _shown(row: int, name: str, cell: Cell, mistake: str = "") -> ShownExample:
     scores: DetectorScores = cell.scores[name]
-    group = str(cell.examples["group"][row])
+    group, text = str(cell.examples["group"][row]), str(cell.examples["text"][row])
+    # What all examples begin with (a shared preamble) would hide where they differ.
+    shared = os.path.commonprefix([str(other) for other in cell.examples["text"]])  # noqa: RUF071 - no paths
+    common = shared.rfind("\n") + 1
     return ShownExample(
-        text=str(cell.examples["text"][row]),
+        text=f"[...]\n{text[common:]}" if common > LONG_PREAMBLE else text,
         row=row,
         group=group,
         meaning=meaning_of(group, cell),
@@ -297,4 +308,5 @@ def _shown(row: int, name: str, cell: Cell, mistake: str = "") -> ShownExample:
         mistake=mistake,
         sites=tuple(scores.strangest_sites(row).items()),
         detector=name,
+        code="\n    " in text,
     )
