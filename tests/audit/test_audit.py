@@ -67,6 +67,23 @@ def test_planted_anomalies_are_flagged_and_usual_rows_are_not(audited):
     assert all(site.startswith("resid.") for site in lines[99]["sites"])
 
 
+def test_a_detector_that_was_fitted_on_what_it_judges_says_so(place, tmp_path, capsys):
+    arguments = [
+        "--model",
+        str(place / "model"),
+        "--trusted",
+        str(place / "trusted.parquet"),
+        "--alpha",
+        "0.05",
+    ]
+    arguments += ["--untrusted", str(place / "untrusted.jsonl"), "--out", str(tmp_path / "out")]
+    assert cli.main(["audit", *arguments, "--decide", "quantum_entropy"]) == 0
+    assert (
+        "note: quantum_entropy was fitted on the untrusted examples that it judges here"
+        in capsys.readouterr().out
+    )
+
+
 def test_the_report_escapes_what_people_write(audited):
     page = (audited / "report.html").read_text(encoding="utf-8")
     assert "alert(1)" in page

@@ -7,7 +7,7 @@ import platform
 import numpy as np
 import torch
 
-from ulterior.audit.run import Audit, AuditResult, drift_sentence
+from ulterior.audit.run import Audit, AuditResult, drift_sentence, in_sample_detectors
 from ulterior.metrics import Estimate, auroc, false_alarm_rate, recall_at
 from ulterior.report import (
     Group,
@@ -114,6 +114,7 @@ def _leaderboard(result: AuditResult, alpha: float) -> Leaderboard:
             Metric("false alarms", "false alarms", "rate", f"at {alpha:.2g}", target=alpha),
         ]
     roles, standings = _roles(result), []
+    in_sample = in_sample_detectors(result.monitor)
     for fitted in result.monitor.panel.detectors:
         detector, scores = fitted.detector, result.scores[fitted.detector.name]
         flags = scores.p <= alpha
@@ -130,7 +131,7 @@ def _leaderboard(result: AuditResult, alpha: float) -> Leaderboard:
                 family=detector.family,
                 about=detector.about,
                 seconds=result.seconds.get(detector.name),
-                note="decides" if detector.name == result.monitor.decide else "",
+                note=_note(detector.name, result.monitor.decide, in_sample),
             )
         )
     key = "auroc" if result.labels is not None else "flagged"
@@ -140,6 +141,11 @@ def _leaderboard(result: AuditResult, alpha: float) -> Leaderboard:
         tuple(standings),
         "Intervals are 95%. Without labels, a high share flagged is no merit.",
     )
+
+
+def _note(name: str, decide: str, in_sample: set[str]) -> str:
+    notes = ["decides"] if name == decide else []
+    return ", ".join(notes + (["fitted on these examples: flags too many"] if name in in_sample else []))
 
 
 def _interval(estimate: Estimate) -> Interval:

@@ -22,6 +22,9 @@ from ulterior.panel import DetectorScores, PanelSettings, fit_and_score_untruste
 from ulterior.subject import Subject
 
 SHOWN = PanelSettings(progress=True)
+IN_SAMPLE = (
+    "{name} was fitted on the untrusted examples that it judges here, so that its p-values are too small"
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class Audit:
         out: Folder for the report, the scores and the monitor.
         label: Column of the untrusted examples that tells which are anomalous (1 or true), to evaluate with.
         alpha: Share of trusted examples that may be flagged by mistake.
-        decide: The detector whose p-value decides.
+        decide: The detector whose p-value decides. Those that compare the untrusted examples with the trusted ones
+            (`quantum_entropy`, `spectral_signature`, `surface`) are fitted on what they judge: good for ranking, but
+            their false-alarm rate is not guaranteed.
         detectors: Names of the detectors to fit; all by default.
         sites: Sites whose activations are read; globs such as `resid.*`, separated by commas.
         at: Position of the reading: `last`, `mean`, `all`, or a number.
@@ -83,10 +88,20 @@ class AuditResult:
         return self.scores[self.monitor.decide]
 
     @property
+    def decided_in_sample(self) -> bool:
+        """Whether the deciding detector was fitted on the examples that it judges."""
+        return self.monitor.decide in in_sample_detectors(self.monitor)
+
+    @property
     def flagged(self) -> np.ndarray:
         """Rows whose p-value is at most alpha, the strangest first."""
         rows = np.flatnonzero(self.decisive.p <= self.monitor.alpha)
         return rows[np.argsort(-self.decisive.fused[rows], kind="stable")]
+
+
+def in_sample_detectors(monitor: Monitor) -> set[str]:
+    """Names of the detectors that were fitted on the untrusted examples of the audit."""
+    return {one.detector.name for one in monitor.panel.detectors if one.detector.fits_untrusted}
 
 
 def audit(
@@ -181,6 +196,8 @@ def summary(result: AuditResult, column: str, most: int = 20) -> str:
         lines.append(f"{row:>6}  {result.decisive.p[row]:>7.4f}  {sites:<50} {printable(text)[:60]}")
     if len(flagged) > most:
         lines.append(f"... and {len(flagged) - most} more in scores.jsonl")
+    if result.decided_in_sample:
+        lines += ["", f"note: {IN_SAMPLE.format(name=result.monitor.decide)}"]
     lines += [f"not fitted: {name} ({why})" for name, why in result.monitor.panel.skipped.items()]
     return "\n".join(lines)
 

@@ -36,3 +36,12 @@ class Detector:
     about: str
     fusion: Fusion = "fisher"
     role: Role = "method"
+
+    @property
+    def fits_untrusted(self) -> bool:
+        """Whether fitting uses untrusted examples.
+
+        If those are the very examples that are then scored, they look a little stranger than fresh ones would, and
+        p-values, which rest on trusted examples that the fit has not seen, come out too small.
+        """
+        return any(need.group in ("untrusted", "suspects") for need in self.score.needs)
