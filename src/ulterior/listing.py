@@ -31,9 +31,10 @@ def catalogue_text() -> str:
     lines = ["tasks"]
     for task in find_tasks(tuple(MODULES)):
         lines.append(f"  {task.name:<22} {task.about} (baseline: {task.baseline})")
-    for family, detectors in groupby(all_detectors(), key=lambda detector: detector.family):
+    detectors = all_detectors()
+    for family in dict.fromkeys(detector.family for detector in detectors):
         lines += ["", f"detectors: {family}"]
-        for detector in detectors:
+        for detector in (one for one in detectors if one.family == family):
             role = "" if detector.role == "method" else f" [{detector.role}]"
             lines.append(f"  {detector.name:<22} {detector.about}{role}")
     return "\n".join(lines)
