@@ -24,12 +24,14 @@ def peak(n: int, file: Path) -> float:
     from ulterior.panel import fit_panel
     from ulterior.tasks.registry import find_tasks
 
+    # Nearest neighbours keep rows, on disk and up to a bound, and so are no streaming score.
+    detectors = [one for one in activation_panel("resid.*", "sensors") if one.name != "nearest_neighbours"]
     task = find_tasks(("diamonds",))[0]
     subject = task.load(0, "smoke").subject
-    examples = load_examples(file)
+    examples = load_examples(file).only("text")
     half = n // 2
     trusted, untrusted = examples.take(range(half)), examples.take(range(half, n))
-    panel = fit_panel(activation_panel("resid.*", task.at), subject, trusted, untrusted)
+    panel = fit_panel(detectors, subject, trusted, untrusted)
     panel.score(subject, untrusted)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

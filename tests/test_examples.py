@@ -68,6 +68,10 @@ def test_lists_of_one_length_are_a_matrix_and_ragged_ones_are_not():
 def test_take_where_and_concat_keep_rows_whole():
     examples = Examples.of(text=["a", "b", "c"], label=[0, 1, 2])
     assert examples.take([2, 0])["text"].tolist() == ["c", "a"]
+    assert examples.take([1, 2])["text"].tolist() == ["b", "c"]
+    assert len(examples.take([])) == 0
+    with pytest.raises(IndexError):
+        examples.take([2, 3])
     assert examples.where(examples["label"] > 0)["text"].tolist() == ["b", "c"]
     both = concat([examples, Examples.of(text=["d"])])
     assert both["text"].tolist() == ["a", "b", "c", "d"]

@@ -78,8 +78,13 @@ class Examples:
         return self
 
     def take(self, indices: Iterable[int] | np.ndarray) -> Examples:
-        """The rows with these numbers, in this order."""
-        return Examples(self.table.take(pa.array(np.asarray(indices, dtype=np.int64))))
+        """The rows with these numbers, in this order; a run of neighbours is a view and copies nothing."""
+        rows = np.asarray(indices, dtype=np.int64)
+        if len(rows) and rows[0] >= 0 and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+            if rows[-1] >= len(self):
+                raise IndexError(f"row {rows[-1]} of {len(self)}")
+            return Examples(self.table.slice(int(rows[0]), len(rows)))
+        return Examples(self.table.take(pa.array(rows)))
 
     def where(self, mask: np.ndarray) -> Examples:
         """The rows at which the boolean mask is true."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ def audit_report(result: AuditResult, config: Audit, *, n_trusted: int, seconds:
     )
     effect = result.drift.effect
     return Report(
-        title=f"Audit of {config.subject.model}",
+        title=f"Audit of {Path(config.subject.model).name}",
         answer=f"{len(flagged)} of {n} examples are handled in an unusual way at a false-alarm rate of {alpha:g}"
         f" ({expected:.1f} expected by chance). {drift_sentence(result.drift).capitalize()}.",
         figures=(

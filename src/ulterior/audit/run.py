@@ -182,18 +182,18 @@ def audit_panel(config: Audit) -> tuple[Detector, ...]:
 def summary(result: AuditResult, column: str, most: int = 20) -> str:
     """What is printed: the verdict on the batch, then the flagged examples with p-values and sites."""
     n, flagged = len(result.untrusted), result.flagged
-    alpha = result.monitor.alpha
+    alpha, width = result.monitor.alpha, 3 * max(map(len, result.decisive.keys)) + 22
     lines = [
         f"{len(flagged)} of {n} examples are handled in an unusual way at a false-alarm rate of {alpha:g}"
         f" ({alpha * n:.1f} expected by chance); {result.monitor.decide} decides",
         drift_sentence(result.drift),
     ]
     if len(flagged):
-        lines += ["", f"{'row':>6}  {'p':>7}  strangest sites                                    text"]
+        lines += ["", f"{'row':>6}  {'p':>7}  {'strangest sites':<{width}}  text"]
     for row in flagged[:most]:
         sites = ", ".join(f"{site} {p:.3f}" for site, p in result.decisive.strangest_sites(int(row)).items())
-        text = " ".join(str(result.untrusted[column][row]).split())
-        lines.append(f"{row:>6}  {result.decisive.p[row]:>7.4f}  {sites:<50} {printable(text)[:60]}")
+        text = " ".join(last_words(result.untrusted[column][row]).split())
+        lines.append(f"{row:>6}  {result.decisive.p[row]:>7.4f}  {sites:<{width}}  {printable(text)[:60]}")
     if len(flagged) > most:
         lines.append(f"... and {len(flagged) - most} more in scores.jsonl")
     if result.decided_in_sample:
@@ -207,6 +207,11 @@ def drift_sentence(found: Drift) -> str:
     if found.p < 0.01:
         return f"the batch as a whole has drifted from the trusted examples (p = {found.p:.2g})"
     return f"no sign that the batch as a whole has drifted from the trusted examples (p = {found.p:.2g})"
+
+
+def last_words(value: Any) -> str:
+    """A text as it stands; of a chat, what was said last."""
+    return value if isinstance(value, str) else str(value[-1]["content"])
 
 
 def printable(text: str) -> str:
