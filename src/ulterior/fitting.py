@@ -16,10 +16,11 @@ from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.features.feature import Feature, Tokens, Values
+from ulterior.features.reading import Reading
 from ulterior.scores.score import FittedScore
 from ulterior.scores.statistics import Fitter, Statistic
 from ulterior.serialise import saved
-from ulterior.spill import Reading, select
+from ulterior.spill import select
 
 Address = tuple[Feature, str, Statistic]
 Seconds = dict[str, float]

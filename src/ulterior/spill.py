@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ulterior.features.feature import Feature, Tokens, Values
-
-Reading = Mapping[Feature, Mapping[str, Values]]
+from ulterior.features.reading import Reading
 
 
 class Spill:
@@ -43,11 +42,11 @@ class Spill:
         save_file(tensors, self._path(len(self._batches)))
         self._batches.append((rows[keep], texts))
 
-    def replay(self) -> Iterator[tuple[np.ndarray, dict[Feature, dict[str, Values]]]]:
+    def replay(self) -> Iterator[tuple[np.ndarray, Reading]]:
         """Yield ``(rows, reading)`` of every stored batch."""
         for index, (rows, texts) in enumerate(self._batches):
             tensors = load_file(self._path(index))
-            reading: dict[Feature, dict[str, Values]] = {}
+            reading: Reading = {}
             for number, (feature, keys) in enumerate(texts.items()):
                 reading[feature] = {
                     key: kept if kept is not None else _restore(tensors, number, key)
@@ -76,7 +75,7 @@ def select(value: Values, mask: np.ndarray) -> Values:
     return value[torch.as_tensor(mask, device=value.device)]
 
 
-def _restore(tensors: Mapping[str, torch.Tensor], number: int, key: str) -> Values:
+def _restore(tensors: dict[str, torch.Tensor], number: int, key: str) -> Values:
     values = tensors[f"{number}|values|{key}"]
     owner = tensors.get(f"{number}|owner|{key}")
     return values if owner is None else Tokens(values, owner)
