@@ -11,7 +11,7 @@ from ulterior.bench.run import main as bench
 
 @dataclass(frozen=True)
 class Demo:
-    """Which programs fool all three sensors? The `diamonds` bench with its default panel, in about a minute.
+    """Which programs fool all three sensors? The `diamonds` bench with its default panel, in a minute or two.
 
     Attributes:
         seeds: Number of seeds.
