@@ -110,7 +110,10 @@ def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         return {key: unpack(item, tensors) for key, item in value["items"].items()}
     cls = _classes.get(kind) if isinstance(kind, str) else None
     if cls is None:
-        raise InputError(f"the saved file holds a {kind!r}, which this version of ulterior does not know")
+        raise InputError(
+            f"the saved file holds a {kind!r}, which this version of ulterior does not know; if it is a class of"
+            " your own, import its module before you load the file"
+        )
     fields = {key: unpack(item, tensors) for key, item in value["fields"].items()}
     expected = {field.name for field in dataclasses.fields(cls)}
     if set(fields) != expected:

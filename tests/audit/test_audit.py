@@ -128,6 +128,14 @@ def test_score_reads_parquet_too(audited, place, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 400
 
 
+def test_score_works_in_a_process_that_did_nothing_else(audited):
+    command = [sys.executable, "-m", "ulterior", "score", "--monitor", str(audited / "monitor")]
+    lines = '{"text": "w1 w2 w3"}\n{"text": "w70 w71 w72 w73"}\n'
+    done = subprocess.run(command, input=lines, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["row"] for line in done.stdout.splitlines()] == [0, 1]
+
+
 def test_score_answers_the_good_lines_before_it_names_a_bad_one(audited, capsys, monkeypatch):
     monkeypatch.setattr(
         "sys.stdin", io.StringIO('{"text": "w1 w2"}\n{"text": "w3"}\nnot json\n{"text": "w4"}\n')

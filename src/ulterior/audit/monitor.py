@@ -11,6 +11,8 @@ from typing import Any, Literal
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+# Every feature and score that a monitor may hold is known once the catalogue has been imported.
+import ulterior.detectors.catalogue  # noqa: F401
 from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.panel import DetectorScores, FittedPanel, PanelSettings
