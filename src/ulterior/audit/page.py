@@ -106,13 +106,13 @@ def _roles(result: AuditResult) -> dict[str, Role]:
 
 def _leaderboard(result: AuditResult, alpha: float) -> Leaderboard:
     """What each detector flags; with labels also how well it ranks, best first."""
-    metrics = [Metric("flagged", "flagged", "rate", f"at {alpha:.2g}")]
+    metrics = [Metric("flagged", "flagged", "rate", f"p ≤ {alpha:.2g}")]
     if result.labels is not None:
         metrics = [
             Metric("auroc", "labelled anomalous", "auroc", "AUROC"),
-            Metric("recall", "caught", "rate", f"at {alpha:.2g} of these normals"),
+            Metric("recall", "caught", "rate", f"at {alpha:.2g} false alarms here"),
             *metrics,
-            Metric("false alarms", "false alarms", "rate", f"at {alpha:.2g}", target=alpha),
+            Metric("false alarms", "false alarms", "rate", f"p ≤ {alpha:.2g}", target=alpha),
         ]
     roles, standings = _roles(result), []
     in_sample = in_sample_detectors(result.monitor)
@@ -177,7 +177,7 @@ def _histogram(result: AuditResult, decide: str, alpha: float) -> Histogram:
     else:
         groups.append(Group("labelled normal", "real", scores[result.labels == 0]))
         groups.append(Group("labelled anomalous", "anomalous", scores[result.labels == 1]))
-    return Histogram(decide, tuple(groups), calibration.threshold(alpha), f"flagged at {alpha:g}")
+    return Histogram(decide, tuple(groups), calibration.threshold(alpha), f"the threshold at {alpha:g}")
 
 
 def _heat_map(result: AuditResult) -> HeatMap:
