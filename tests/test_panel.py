@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,6 @@ from ulterior.detectors.catalogue import (
     mahalanobis,
     nearest_neighbours,
     quantum_entropy,
-    renamed,
     surface,
 )
 from ulterior.errors import InputError
@@ -119,7 +120,7 @@ def test_names_must_differ_and_trusted_examples_must_suffice():
     feature = activations(SITES)
     with pytest.raises(InputError, match="repeated: mahalanobis"):
         fit_panel([mahalanobis(feature), mahalanobis(feature)], counted_subject(), points(50, 0))
-    two = [mahalanobis(feature), renamed(mahalanobis(feature), "again")]
+    two = [mahalanobis(feature), replace(mahalanobis(feature), name="again")]
     assert len(fit_panel(two, counted_subject(), points(50, 0)).detectors) == 2
     with pytest.raises(InputError, match="4 usable trusted examples are too few"):
         fit_panel([confidence()], counted_subject(), points(4, 0))

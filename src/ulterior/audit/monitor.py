@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 import ulterior.detectors.catalogue  # noqa: F401
 from ulterior.errors import InputError
 from ulterior.examples import Examples
+from ulterior.files import write_whole
 from ulterior.panel import DetectorScores, FittedPanel, PanelSettings
 from ulterior.serialise import pack, unpack
 from ulterior.subject import Subject
@@ -126,9 +127,7 @@ class Monitor:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / SETTINGS).unlink(missing_ok=True)
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / TENSORS)
-            partial = folder / (SETTINGS + ".partial")
-            partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-            partial.replace(folder / SETTINGS)
+            write_whole(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
         except (OSError, SafetensorError) as error:
             raise InputError(f"cannot write the monitor to '{folder}': {error}") from error
 

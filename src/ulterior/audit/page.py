@@ -25,7 +25,7 @@ from ulterior.report import (
     Standing,
     roc_curve,
 )
-from ulterior.report.model import Role
+from ulterior.report.model import SHOWN_AS, Role
 from ulterior.version import __version__
 
 SHOWN = 20
@@ -95,13 +95,7 @@ def audit_report(result: AuditResult, config: Audit, *, n_trusted: int, seconds:
 
 
 def _roles(result: AuditResult) -> dict[str, Role]:
-    roles: dict[str, Role] = {
-        "method": "detector",
-        "baseline": "baseline",
-        "control": "control",
-        "ceiling": "ceiling",
-    }
-    return {fitted.detector.name: roles[fitted.detector.role] for fitted in result.monitor.panel.detectors}
+    return {fitted.detector.name: SHOWN_AS[fitted.detector.role] for fitted in result.monitor.panel.detectors}
 
 
 def _leaderboard(result: AuditResult, alpha: float) -> Leaderboard:

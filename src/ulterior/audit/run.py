@@ -18,6 +18,7 @@ from ulterior.detectors.catalogue import activation_panel, chosen, surface
 from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
 from ulterior.examples import Examples, load_examples
+from ulterior.files import writable_folder
 from ulterior.panel import DetectorScores, PanelSettings, fit_and_score_untrusted
 from ulterior.subject import Subject
 
@@ -146,7 +147,7 @@ def main(config: Audit) -> AuditResult:
     extra = () if config.label is None else (config.label,)
     untrusted = load_examples(config.untrusted, split=config.split, require=(column, *extra))
     panel = audit_panel(config)
-    _writable(config.out)
+    writable_folder(config.out)
     result = audit(
         config.subject.open(),
         trusted.only(column),
@@ -241,16 +242,3 @@ def _write_scores(result: AuditResult, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
         for row in range(len(result.untrusted)):
             file.write(json.dumps({"row": row, **verdict(result.monitor, result.scores, row)}) + "\n")
-
-
-def _writable(folder: Path) -> None:
-    """Fail before the work, not after it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".write-test"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"cannot write to '{folder}': {error.strerror or error}; choose another --out"
-        ) from error

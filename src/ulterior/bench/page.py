@@ -28,15 +28,9 @@ from ulterior.report import (
     Standing,
     roc_curve,
 )
-from ulterior.report.model import Meaning, Role
+from ulterior.report.model import SHOWN_AS, Meaning
 from ulterior.version import __version__
 
-ROLES: dict[str, Role] = {
-    "method": "detector",
-    "baseline": "baseline",
-    "control": "control",
-    "ceiling": "ceiling",
-}
 SHOWN = 6
 LONG_PREAMBLE = 200
 
@@ -184,7 +178,7 @@ def _leaderboard(
             Standing(
                 name,
                 values[name],
-                role=ROLES[about["roles"][name]],
+                role=SHOWN_AS[about["roles"][name]],
                 family=about["families"][name],
                 about=about["abouts"][name],
                 verdict=None
@@ -226,7 +220,7 @@ def _roc(names: Sequence[str], cells: Sequence[Cell], alpha: float) -> Roc:
                 scores.append(cell.scores[name].fused[rows])
                 labels.append(label.astype(bool))
         if scores:
-            curves.append(roc_curve(name, scores, labels, role=ROLES[cells[0].about["roles"][name]]))
+            curves.append(roc_curve(name, scores, labels, role=SHOWN_AS[cells[0].about["roles"][name]]))
     return Roc(headline, tuple(curves), alpha)
 
 
@@ -256,7 +250,7 @@ def _histogram(name: str, cell: Cell) -> Histogram:
         for group in dict.fromkeys(cell.examples["group"].tolist())
         if meaning_of(group, cell) != "untrusted"
     )
-    return Histogram(name, groups, role=ROLES[cell.about["roles"][name]])
+    return Histogram(name, groups, role=SHOWN_AS[cell.about["roles"][name]])
 
 
 def _heat_map(names: Sequence[str], cells: Sequence[Cell]) -> HeatMap:

@@ -16,6 +16,7 @@ from ulterior.bench.table import Row, leaderboard_text, tabulate, write_rows
 from ulterior.detectors.catalogue import anomaly_panel, chosen, tampering_panel
 from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
+from ulterior.files import writable_folder
 from ulterior.panel import PanelSettings
 from ulterior.tasks.registry import find_tasks
 from ulterior.tasks.task import Task
@@ -62,10 +63,9 @@ def main(config: Bench) -> BenchResult:
     started = time.perf_counter()
     result = run_bench(config)
     print("\n\n".join(leaderboard_text(result.rows, cells) for cells in result.cells.values()))
-    write_rows(result.rows, config.out, dict(describe(config)))
-    report = bench_report(
-        result.rows, result.cells, config.alpha, describe(config), time.perf_counter() - started
-    )
+    run = describe(config)
+    write_rows(result.rows, config.out, run)
+    report = bench_report(result.rows, result.cells, config.alpha, run, time.perf_counter() - started)
     write_report(report, config.out / "report.html")
     print(f"\nwrote {config.out}/results.parquet, results.json and report.html")
     return result
@@ -82,17 +82,11 @@ def run_bench(config: Bench) -> BenchResult:
             f"nothing to run: {config.seeds} seeds of {len(config.tasks)} tasks; give at least one of each"
         )
     tasks = find_tasks(config.tasks)
-    for task in tasks:
-        task_panel(task, config.detectors)
-    cells_folder = config.out / "cells"
-    try:
-        cells_folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot write to '{config.out}': {error.strerror or error}; choose another --out"
-        ) from error
+    panels = {task.name: task_panel(task, config.detectors) for task in tasks}
+    folder = writable_folder(config.out / "cells")
     cells = {
-        task.name: [_cell(task, seed, config, cells_folder) for seed in range(config.seeds)] for task in tasks
+        task.name: [_cell(task, seed, panels[task.name], config, folder) for seed in range(config.seeds)]
+        for task in tasks
     }
     rows = [
         row
@@ -122,8 +116,7 @@ def describe(config: Bench) -> dict[str, str]:
     }
 
 
-def _cell(task: Task, seed: int, config: Bench, folder: Path) -> Cell:
-    panel = task_panel(task, config.detectors)
+def _cell(task: Task, seed: int, panel: Sequence[Detector], config: Bench, folder: Path) -> Cell:
     key = CellKey(task.name, config.size, seed, tuple(map(repr, panel)), config.panel.held_out)
     finished = read_cell(key, folder)
     if finished is not None:

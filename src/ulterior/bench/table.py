@@ -12,6 +12,7 @@ import numpy as np
 from ulterior.bench.cells import Cell
 from ulterior.errors import InputError
 from ulterior.examples import Examples
+from ulterior.files import write_whole
 from ulterior.metrics import (
     Estimate,
     Verdict,
@@ -186,10 +187,8 @@ def write_rows(rows: Sequence[Row], folder: Path, run: Mapping[str, str]) -> Non
     columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(Row)}
     try:
         Examples.of(**columns).write_parquet(folder / "results.parquet")
-        partial = folder / "results.json.partial"
         content = {"run": dict(run), "rows": [asdict(row) for row in rows]}
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(folder / "results.json")
+        write_whole(folder / "results.json", json.dumps(content, indent=1) + "\n")
     except OSError as error:
         raise InputError(f"cannot write results to '{folder}': {error.strerror or error}") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
@@ -175,8 +174,3 @@ def chosen(panel: Sequence[Detector], names: Sequence[str]) -> tuple[Detector, .
         if name not in known:
             raise InputError(f"no detector '{name}' in this panel; it has: {', '.join(known)}")
     return tuple(known[name] for name in names) if names else tuple(panel)
-
-
-def renamed(detector: Detector, name: str) -> Detector:
-    """The same detector under another name, so that two variants fit in one panel."""
-    return replace(detector, name=name)

@@ -22,6 +22,14 @@ from jaxtyping import Float, Num
 Role = Literal["detector", "baseline", "control", "ceiling"]
 """What a detector is in a comparison. A control sees only the input; a ceiling is given the truth."""
 
+SHOWN_AS: Mapping[str, Role] = {
+    "method": "detector",
+    "baseline": "baseline",
+    "control": "control",
+    "ceiling": "ceiling",
+}
+"""How the roles of the catalogue's detectors are shown."""
+
 Meaning = Literal["trusted", "benign", "real", "anomalous", "untrusted"]
 """What a group of examples is; each has one colour everywhere. ``untrusted``: the truth is not known."""
 
