@@ -78,8 +78,8 @@ class Running:
     """How the same training is spread over time and memory.
 
     Attributes:
-        precision: `auto`: bfloat16 autocast where the machine has it (every CPU), float16 on older GPUs. Weights and
-            optimiser stay in float32.
+        precision: `auto`: bfloat16 autocast where the machine has instructions for it, else float16 on GPUs and float32
+            on CPUs. Weights and optimiser stay in float32.
         accumulate: Parts in which a device takes its share of each batch, one after the other.
         checkpointing: Recompute activations in the backward pass instead of keeping them.
         by_length: Form batches of about equal length, which saves padding.

@@ -18,6 +18,7 @@ from ulterior.errors import InputError
 from ulterior.measurement.collator import Collator, Order, Row
 from ulterior.measurement.predictor import LossWeights, MeasurementPredictor, measurement_loss
 from ulterior.measurement.recipe import Precision, Recipe
+from ulterior.precision import bfloat16_is_fast
 
 __all__ = ["Objective", "PredictorTrainer", "arguments", "last_checkpoint", "trainer"]
 
@@ -234,5 +235,5 @@ def _precision(asked: Precision) -> Precision:
     if asked != "auto":
         return asked
     if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    return "fp32" if torch.backends.mps.is_available() else "bf16"
+        return "bf16" if bfloat16_is_fast("cuda") else "fp16"
+    return "bf16" if bfloat16_is_fast("cpu") and not torch.backends.mps.is_available() else "fp32"

@@ -19,7 +19,7 @@ from ulterior.tasks.tampering.diamonds.program import write_program
 from ulterior.tasks.tampering.diamonds.stream import execute
 from ulterior.tasks.tampering.diamonds.tokenizer import train_tokenizer
 from ulterior.tasks.tampering.diamonds.train import Architecture, _llama
-from ulterior.tasks.tampering.diamonds.training import schedule
+from ulterior.tasks.tampering.optimiser import schedule
 
 TINY = Architecture(width=16, layers=1, heads=2, mlp=32, vocabulary=400)
 

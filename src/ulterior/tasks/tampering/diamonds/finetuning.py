@@ -14,8 +14,9 @@ from ulterior.examples import Examples
 from ulterior.measurement.batches import pad
 from ulterior.measurement.markers import Marked, mark
 from ulterior.measurement.predictor import LossWeights, MeasurementPredictor, measurement_loss
-from ulterior.tasks.tampering.diamonds.training import Checkpoint, Optimiser, schedule
+from ulterior.precision import bfloat16_is_fast
 from ulterior.tasks.tampering.diamonds.world import SENSOR_MARKER
+from ulterior.tasks.tampering.optimiser import Checkpoint, Optimiser, schedule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -78,7 +79,7 @@ def finetune(
         for step in range(place["step"], len(order)):
             chosen = order[step]
             batch = pad([encoded[i] for i in chosen])
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_fast()):
                 # No mask: padding stands on the right, where a causal model does not look.
                 predictions = predictor(
                     batch.input_ids, None, batch.sensor_positions, tokens=config.loss.token > 0

@@ -29,10 +29,11 @@ from ulterior.measurement.predictor import (
     measurement_loss,
     next_token_loss,
 )
+from ulterior.precision import bfloat16_is_fast
 from ulterior.tasks.tampering.diamonds.program import Program, write_program
 from ulterior.tasks.tampering.diamonds.stream import Executed, execute
-from ulterior.tasks.tampering.diamonds.training import Checkpoint, Optimiser, schedule
 from ulterior.tasks.tampering.diamonds.world import SENSOR_MARKER
+from ulterior.tasks.tampering.optimiser import Checkpoint, Optimiser, schedule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -127,7 +128,7 @@ def _loss(
     positions = torch.tensor(np.concatenate([row.positions for row in batch]))
     trace = torch.tensor(np.concatenate([row.trace for row in batch]), dtype=torch.float32)
     quarter = slice(step % 4, None, 4)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_fast()):
         # Padding on the right is never seen by a causal model's earlier positions: no mask, which is faster.
         hidden = predictor.hidden(tokens.input_ids, None)
         predictions = predictor.read(hidden, None, tokens.sensor_positions)
