@@ -6,6 +6,8 @@ Resumable; prints tables in Markdown and writes `studies.json` beside the cells.
 
 - `fakes`: the share of fakes among the untrusted training rows, 0 to 20% (half of them are all-positive).
 - `trusted`: the number of trusted rows.
+- `inputs`: the untrusted rows on which diverse heads must part: all, as published, or those alone whose
+  measurements are all positive; and which head is kept, by the rule or by the truth.
 - `shift`: how far the real test programs are from the trusted ones: all from their own easy pool, half of them, none
   (the training difficulty), new templates mixed in, and new templates alone. Fakes never come from the easy pool.
 """
@@ -22,7 +24,9 @@ from pathlib import Path
 from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
 from ulterior.bench.run import task_panel
 from ulterior.bench.table import AUROC, tabulate
+from ulterior.detectors.detector import Detector
 from ulterior.panel import PanelSettings
+from ulterior.scores.diverse import DiverseHeads
 from ulterior.tasks.tampering.diamonds.task import TASK, Sizes, make
 
 USUAL = Sizes(1_000, 3_000, 300, {"both": 800})
@@ -38,6 +42,7 @@ DETECTORS = (
     "surface",
     "ceiling",
 )
+HEADS = ("divdis", "divdis_oracle", "dbat", "dbat_oracle", "ace", "ace_oracle")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,20 @@ class Point:
     sizes: Sizes = USUAL
     fakes: float = 0.1
     easy: float = 0.0
+    inputs: str = ""
+
+    @property
+    def panel(self) -> tuple[Detector, ...]:
+        """What is compared; diverse heads trained on `inputs`, if these are given."""
+        if not self.inputs:
+            return task_panel(TASK, DETECTORS)
+        panel = task_panel(TASK, HEADS)
+        return tuple(
+            replace(one, score=replace(one.score, inputs=self.inputs))
+            if isinstance(one.score, DiverseHeads)
+            else one
+            for one in panel
+        )
 
 
 STUDIES: Mapping[str, tuple[Point, ...]] = {
@@ -58,6 +77,7 @@ STUDIES: Mapping[str, tuple[Point, ...]] = {
     "trusted": tuple(
         Point("trusted", str(n), replace(USUAL, trusted=n)) for n in (50, 100, 200, 500, 1_000, 2_000, 5_000)
     ),
+    "inputs": tuple(Point("inputs", rows, inputs=rows) for rows in ("untrusted", "suspects")),
     "shift": (
         Point("shift", "easy", easy=1.0),
         Point("shift", "half easy", easy=0.5),
@@ -68,7 +88,7 @@ STUDIES: Mapping[str, tuple[Point, ...]] = {
 
 def cell_of(point: Point, seed: int, folder: Path) -> Cell:
     """One seed of one setting, from its file where it is finished."""
-    panel = task_panel(TASK, DETECTORS)
+    panel = point.panel
     name = f"diamonds-{point.study}-{point.value.rstrip('%').replace(' ', '_')}"
     key = CellKey(name, "study", seed, tuple(map(repr, panel)), 0.3)
     done = read_cell(key, folder)

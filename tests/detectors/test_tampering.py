@@ -33,7 +33,7 @@ def test_the_panel_has_the_published_methods_once_each_with_their_roles():
     }
     assert {roles[name] for name in methods | {"mean_difference", "lda", "simplicity", "speed"}} == {"method"}
     assert {roles[name] for name in ("random_probe", "shuffled_probe", "surface")} == {"control"}
-    assert roles["ace_oracle"] == "oracle"
+    assert {roles[f"{name}_oracle"] for name in ("divdis", "ace", "dbat")} == {"oracle"}
     assert roles["ceiling"] == "ceiling"
 
 

@@ -118,7 +118,7 @@ def probe_methods(final: Feature, sites: Feature, columns: Mapping[str, str]) ->
         columns: names of outcome, measurements and truth.
     """
     outcome, measurements = columns["outcome"], columns["measurements"]
-    parting = ace(final, outcome)
+    heads = (divdis(final, outcome), ace(final, outcome), dbat(final, outcome))
     return (
         trusted_probe(final, outcome),
         tampering_probe(final, measurements),
@@ -129,10 +129,7 @@ def probe_methods(final: Feature, sites: Feature, columns: Mapping[str, str]) ->
         simplicity(final, outcome),
         simplicity(final, outcome, "code"),
         speed(sites, outcome),
-        divdis(final, outcome),
-        parting,
-        oracle(parting, columns["truth"]),
-        dbat(final, outcome),
+        *(row for method in heads for row in (method, oracle(method, columns["truth"]))),
         random_probe(final, outcome),
         shuffled_probe(final, outcome),
     )
