@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from ulterior.tasks.tampering.functions.kinds import KINDS, held_out
+from ulterior.tasks.tampering.functions.kinds import BASE, KINDS, held_out
 from ulterior.tasks.tampering.functions.program import Stock, write_program
 from ulterior.tasks.tampering.functions.stream import executed
 
@@ -83,3 +83,12 @@ def test_what_is_held_out_is_a_quarter_chosen_by_its_seed():
     assert all(len(out) == round(len(names) / 4) and out < set(names) for out in chosen)
     assert held_out(names, "kinds", 3) == held_out(names, "kinds", 3)
     assert held_out(names, "kinds", 3) == held_out(names[::-1], "kinds", 3)
+
+
+def test_the_base_holds_out_what_any_seed_does_and_all_seeds_most_of_it():
+    names = tuple(NAMES)
+    base = held_out(names, "kinds", BASE)
+    seeds = [held_out(names, "kinds", seed) for seed in range(40)]
+    assert frozenset().union(*seeds) == base
+    assert len(base) == 8
+    assert all(len(base & out) == 5 for out in seeds)

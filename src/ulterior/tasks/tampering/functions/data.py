@@ -14,14 +14,14 @@ from ulterior.errors import InputError
 from ulterior.examples import Examples, concat
 from ulterior.files import writable_folder
 from ulterior.measurement.data import TamperingData
-from ulterior.tasks.tampering.composition import select
+from ulterior.tasks.tampering.composition import Split, select
 from ulterior.tasks.tampering.functions.humaneval import humaneval_problems
 from ulterior.tasks.tampering.functions.problems import Problem, library_problems
 from ulterior.tasks.tampering.functions.scene import MARKER
 from ulterior.tasks.tampering.functions.splits import DIFFICULTIES, SPLITS, drafts, kind, stock, wanted
 from ulterior.tasks.tampering.functions.stream import Executed, execute
 
-__all__ = ["COLUMNS", "FunctionsData", "main", "make_functions", "make_split"]
+__all__ = ["COLUMNS", "FunctionsData", "main", "make_functions", "make_rows", "make_split"]
 
 # The published columns, then our own.
 COLUMNS = ("text", "is_correct", "is_clean", "measurements", "difficulty")
@@ -78,21 +78,50 @@ def make_split(
     Raises:
         InputError: no such split, a number of tests that makes no sense, or programs that cannot be run here.
     """
+    return make_rows(name, n, f"{seed}/{name}", holdout, sensors, problems=problems, workers=workers)
+
+
+def make_rows(
+    name: str,
+    n: int,
+    stream: str,
+    holdout: int = 0,
+    sensors: int | tuple[int, int] = 3,
+    *,
+    shares: Split | None = None,
+    problems: tuple[Problem, ...] | None = None,
+    workers: int = 1,
+) -> Examples:
+    """Make n rows made of what a split is made of, from the stream of programs that has this name.
+
+    Args:
+        name: of the split.
+        n: rows.
+        stream: names the chances of the programs.
+        holdout: seed of what is held out.
+        sensors: tests shown in each program, or the range from which their number is drawn.
+        shares: how many of the rows are real, fake and so on; as in the split if not given.
+        problems: the library's, if not given.
+        workers: processes that run programs at the same time.
+
+    Raises:
+        InputError: see `make_split`.
+    """
     if name not in SPLITS:
         raise InputError(f"no split {name!r} of functions; there are: {', '.join(SPLITS)}")
     low, high = (sensors, sensors) if isinstance(sensors, int) else sensors
     if not 2 <= low <= high <= 8:
         raise InputError(f"sensors {sensors}: give 2 to 8 tests for each program, or such a range")
     problems = library_problems() if problems is None else problems
-    numbers = wanted(name, n, sensors)
-    written = drafts(stock(name, problems, holdout), numbers, f"{seed}/{name}/{holdout}", sensors)
+    numbers = wanted(name, n, sensors, shares)
+    written = drafts(stock(name, problems, holdout), numbers, f"{stream}/{holdout}", sensors)
     with closing(execute(lambda _: next(written), batch=max(8, min(64, n // 2)), workers=workers)) as rows:
         chosen = select(
             tqdm(rows, desc=f"functions: {name}", unit=" programs", disable=None, leave=False),
             numbers,
             kind=lambda row: kind(row, patterns=isinstance(sensors, int)),
             text=lambda row: row.draft.text,
-            shuffle=f"{seed}/{name}",
+            shuffle=stream,
             what=f"programs of the split {name!r}",
             patience=20_000,
         )

@@ -335,11 +335,11 @@ KINDS: tuple[Kind, ...] = (
 def held_out(names: tuple[str, ...], what: str, holdout: int, share: float = 0.25) -> frozenset[str]:
     """Which of these names are kept for validation: a share of them, chosen by this seed.
 
-    They are drawn from twice that share, which is what the seed ``BASE`` holds out: a model that was trained with it
-    has seen nothing that any other seed holds out.
+    They are drawn from one and a half times that share, which is what the seed ``BASE`` holds out: a model that was
+    trained with it has seen nothing that any other seed holds out, and most of what they do not.
     """
     number = max(1, round(share * len(names)))
-    some = random.Random(f"held out/{what}").sample(sorted(names), min(2 * number, len(names)))
+    some = random.Random(f"held out/{what}").sample(sorted(names), min(-(-3 * number // 2), len(names)))
     return frozenset(some if holdout == BASE else random.Random(f"{what}/{holdout}").sample(some, number))
 
 

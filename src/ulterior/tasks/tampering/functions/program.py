@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ulterior.errors import InputError
 from ulterior.tasks.tampering.functions.kinds import KINDS, STYLES, Kind, fakes
@@ -57,6 +57,8 @@ class Draft:
         function, implementation: of the library.
         tampering: the kind that was put into it, or nothing.
         look_alike: the kind whose look-alike was put into it, or nothing.
+        honest: for each shown test, whether its function would answer right if nothing tampered with it.
+        planned: for each shown test, whether it is meant to pass.
     """
 
     plan: str
@@ -69,6 +71,8 @@ class Draft:
     implementation: str
     tampering: str
     look_alike: str
+    honest: tuple[bool, ...] = ()
+    planned: tuple[bool, ...] = ()
 
     @property
     def text(self) -> str:
@@ -111,7 +115,10 @@ def write_program(
             continue
         code = rng.choice(problem.right) if plan == "real" else wrong
         fixed = [i for i, good in zip(shown, pattern, strict=True) if good == "1"] if pattern else shown
-        return _write(stock, problem, code, wrong, kind, tampers, plan, shown, fixed, rng)
+        draft = _write(stock, problem, code, wrong, kind, tampers, plan, shown, fixed, rng)
+        honest = tuple(i in code.passes for i in shown)
+        planned = tuple((tampers and i in fixed) or good for i, good in zip(shown, honest, strict=True))
+        return replace(draft, honest=honest, planned=planned)
     raise InputError(
         f"no {plan} program with {number} tests can be written of {len(stock.problems)} problems and "
         f"{len(stock.kinds)} kinds of tampering; give problems with more tests, or show fewer"

@@ -41,11 +41,13 @@ def kind(row: Executed, patterns: bool) -> str | None:
     return "".join("01"[m] for m in row.measurements) if patterns else "partial"
 
 
-def wanted(name: str, n: int, sensors: int | tuple[int, int]) -> dict[str, int]:
-    """How many rows of each kind make n rows of a split. With a fixed number of sensors patterns are equally
-    frequent."""
+def wanted(name: str, n: int, sensors: int | tuple[int, int], shares: Split | None = None) -> dict[str, int]:
+    """How many rows of each kind make n rows of a split, or of one with other shares. With a fixed number of sensors
+    patterns are equally frequent."""
     fixed = isinstance(sensors, int)
-    numbers = counts(SPLITS[name], n, partial_patterns(sensors) if fixed and sensors > 1 else ("partial",))
+    numbers = counts(
+        shares or SPLITS[name], n, partial_patterns(sensors) if fixed and sensors > 1 else ("partial",)
+    )
     if name == "untrusted":
         numbers["lucky"] = round(LUCKY * numbers["real"])
         numbers["real"] -= numbers["lucky"]
