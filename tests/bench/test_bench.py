@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from tests.subjects import counted_subject, points
 from ulterior import cli
@@ -24,6 +25,7 @@ from ulterior.bench.table import AUROC, DIFFERENCE, FALSE_ALARMS
 from ulterior.errors import InputError
 from ulterior.examples import concat
 from ulterior.panel import PanelSettings
+from ulterior.subject import Subject
 from ulterior.tasks.task import Slice, Task, TaskData
 
 ROOT = Path(__file__).parent.parent.parent
@@ -49,7 +51,14 @@ def load(seed: int, size: str) -> TaskData:
 
 
 TOY = Task(
-    "toy", "planted shift", "anomaly", "confidence", load, {"text": "text", "truth": "anomalous"}, "first"
+    "toy",
+    "planted shift",
+    "anomaly",
+    "confidence",
+    load,
+    {"text": "text", "truth": "anomalous"},
+    "first",
+    subject=lambda seed: counted_subject(),
 )
 
 
@@ -118,6 +127,49 @@ def test_a_damaged_or_missing_cell_is_made_again_and_ends_in_the_same_results(to
     assert without_seconds(whole.rows) == without_seconds(again.rows)
 
 
+def test_cells_that_were_made_with_other_weights_are_made_anew(toy, tmp_path, monkeypatch):
+    first = run_bench(toy(tmp_path, seeds=2))
+
+    def replaced(seed: int) -> Subject:
+        subject = counted_subject()
+        if seed == 1:
+            with torch.no_grad():
+                subject.model.get_parameter("first.weight").mul_(2.0)
+        return subject
+
+    def load_replaced(seed: int, size: str) -> TaskData:
+        return replace(load(seed, size), subject=replaced(seed))
+
+    retrained = replace(TOY, load=load_replaced, subject=replaced)
+    monkeypatch.setattr(bench_run, "find_tasks", lambda names: (retrained,))
+    again = run_bench(toy(tmp_path, seeds=2))
+    assert LOADED == [0, 1, 1]
+    assert [cell.about["fingerprint"] == counted_subject().fingerprint() for cell in again.cells["toy"]] == [
+        True,
+        False,
+    ]
+    figures = [
+        {(row.detector, row.slice, row.metric): row.value for row in one.rows if row.seed == 1}
+        for one in (first, again)
+    ]
+    assert figures[0] != figures[1]
+    assert len({row.config for row in (*first.rows, *again.rows)}) == 1
+    # Those of the first weights are still there, for whoever puts these back.
+    monkeypatch.setattr(bench_run, "find_tasks", lambda names: (TOY,))
+    assert run_bench(toy(tmp_path, seeds=2)).rows == first.rows
+    assert LOADED == [0, 1, 1]
+
+
+def test_a_task_that_cannot_make_its_subject_alone_is_loaded_to_know_its_weights(toy, tmp_path, monkeypatch):
+    plain = replace(TOY, subject=None)
+    assert plain.fingerprint(0, "smoke") == TOY.fingerprint(0, "smoke") == counted_subject().fingerprint()
+    monkeypatch.setattr(bench_run, "find_tasks", lambda names: (plain,))
+    cells = run_bench(toy(tmp_path)).cells["toy"]
+    LOADED.clear()
+    assert run_bench(toy(tmp_path)).cells["toy"][0].key == cells[0].key
+    assert LOADED == [0]
+
+
 def test_another_configuration_is_another_cell(toy, tmp_path):
     run_bench(toy(tmp_path))
     run_bench(toy(tmp_path, detectors=("mahalanobis",)))
@@ -150,7 +202,7 @@ def test_the_command_writes_results_and_a_page_that_escapes(toy, tmp_path, capsy
 
 def test_what_cannot_be_run_is_one_line_and_exit_code_2(tmp_path, capsys):
     for arguments, message in (
-        (["nothing"], "no task 'nothing'; there are: diamonds, injection"),
+        (["nothing"], "no task 'nothing'; there are: diamonds, "),
         (["diamonds", "--detectors", "mahalanobi"], "no detector 'mahalanobi' in this panel"),
         (["diamonds", "--seeds", "0"], "nothing to run: 0 seeds"),
     ):

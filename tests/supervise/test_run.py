@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import ulterior.supervise.sources as sources
 from tests.families import tiny, tokenizer
@@ -17,6 +19,7 @@ from ulterior.audit.score import Score
 from ulterior.audit.score import main as score_main
 from ulterior.examples import Examples
 from ulterior.panel import PanelSettings
+from ulterior.subject import Subject
 from ulterior.supervise.figures import AUROC, FOUND, shown_points
 from ulterior.supervise.run import Supervise, main
 from ulterior.tasks import registry
@@ -48,6 +51,7 @@ TASK = Task(
     load=load,
     columns={"text": "text", "truth": "anomalous"},
     sites="first, second",
+    subject=lambda seed: counted_subject(),
 )
 
 
@@ -122,6 +126,28 @@ def test_other_budgets_read_nothing_again(finished, tmp_path):
     main(configured(tmp_path, budget=10, strategies=("random",)))
     assert load.calls == 0
     assert {row["labels"] for row in results(tmp_path)} == {None, 0, 10}
+
+
+def test_another_model_in_the_same_place_is_read_anew(finished, tmp_path, monkeypatch):
+    for name in ("pools", "cells"):
+        (tmp_path / name).mkdir()
+        for file in (finished / name).iterdir():
+            (tmp_path / name / file.name).write_bytes(file.read_bytes())
+
+    def retrained(seed: int) -> Subject:
+        subject = counted_subject()
+        with torch.no_grad():
+            subject.model.get_parameter("first.weight").mul_(2.0)
+        return subject
+
+    def loaded(seed: int, size: str) -> TaskData:
+        return replace(load(seed, size), subject=retrained(seed))
+
+    other = replace(TASK, load=loaded, subject=retrained)
+    monkeypatch.setattr("ulterior.supervise.run.find_tasks", lambda names: (other,))
+    main(configured(tmp_path))
+    assert load.calls == 1
+    assert results(tmp_path) != results(finished)
 
 
 def test_a_run_that_was_cut_off_ends_in_the_same_results(finished, tmp_path):

@@ -40,6 +40,7 @@ class CellKey:
         held_out: Share of trusted examples kept for calibration.
         variants: Descriptions of the variants.
         source: What the task is made of that its name does not say.
+        weights: Fingerprint of the seed's subject: a cell that was made with other weights is another cell.
     """
 
     task: str
@@ -49,10 +50,11 @@ class CellKey:
     held_out: float
     variants: tuple[str, ...] = ()
     source: str = ""
+    weights: str = ""
 
     @property
     def config(self) -> str:
-        """Hash of everything but the seed: equal for the cells that belong in one table."""
+        """Hash of everything but the seed and its weights: equal for the cells that belong in one table."""
         parts = (__version__, self.task, self.size, self.detectors, self.held_out)
         if self.variants:  # in any order: none knows of another
             parts = (*parts, sorted(self.variants))
@@ -63,7 +65,8 @@ class CellKey:
     @property
     def file(self) -> str:
         """Name of the cell's file."""
-        return f"{self.task}-{self.size}-seed{self.seed}-{self.config}.parquet"
+        weights = f"-{self.weights[:12]}" if self.weights else ""
+        return f"{self.task}-{self.size}-seed{self.seed}-{self.config}{weights}.parquet"
 
 
 @dataclass(frozen=True, eq=False)

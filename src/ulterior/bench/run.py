@@ -162,7 +162,8 @@ def _cell(
     folder: Path,
 ) -> Cell:
     described = tuple(map(repr, panel)), config.panel.held_out, tuple(map(repr, variants))
-    key = CellKey(task.name, config.size, seed, *described, task.source)
+    weights = task.fingerprint(seed, config.size)
+    key = CellKey(task.name, config.size, seed, *described, task.source, weights)
     finished = read_cell(key, folder)
     if finished is not None:
         print(f"{task.name} seed {seed}: finished before, taken from {folder / key.file}", file=sys.stderr)

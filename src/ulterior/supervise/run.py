@@ -134,7 +134,8 @@ def _supervise_tasks(config: Supervise) -> None:
 def _task_cell(task: Task, seed: int, config: Supervise) -> Cell:
     strategies = config.strategies or STRATEGIES
     detectors = described(*task_detectors(task, config.start))
-    read_from = hashed(task.name, config.size, seed, detectors, config.start, config.panel.held_out)
+    weights = task.fingerprint(seed, config.size)
+    read_from = hashed(task.name, config.size, seed, detectors, config.start, config.panel.held_out, weights)
     spent = hashed(read_from, strategies, config.budget, config.per_round)
     stem = f"{task.name}-{config.size}-seed{seed}"
     path = config.out / "cells" / f"{stem}-{spent}.safetensors"

@@ -93,6 +93,8 @@ class Task:
         sites: The sites that are read by default.
         at: The position at which they are read.
         source: What a task is made of that its name does not say: data and a model of one's own.
+        subject: The subject of a seed without its examples, so that what was computed with other weights is recognised
+            at the cost of loading a model. The whole seed is loaded where this is not given.
     """
 
     name: str
@@ -104,3 +106,9 @@ class Task:
     sites: str = "resid.*"
     at: str = "last"
     source: str = ""
+    subject: Callable[[int], Subject] | None = None
+
+    def fingerprint(self, seed: int, size: str) -> str:
+        """Of the weights of a seed's subject; see ``ulterior.fingerprint``."""
+        subject = self.subject(seed) if self.subject is not None else self.load(seed, size).subject
+        return subject.fingerprint()

@@ -44,4 +44,5 @@ TASK = Task(
     load=load_injection,
     columns={"text": "text", "truth": "anomalous"},
     sites="resid.4,resid.9,resid.14,resid.19,resid.24,resid.29",
+    subject=lambda seed: injection_subject(),
 )

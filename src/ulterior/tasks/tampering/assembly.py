@@ -128,7 +128,8 @@ def tampering_task(data: TamperingData, predictor: str | Path, *, source: str = 
         columns=COLUMNS,
         sites=",".join(chosen),
         at="aggregate" if data.sensors is None else "sensors",
-        source=f"{source}, {predictor}, {subject.fingerprint()}",
+        source=f"{source}, {predictor}",
+        subject=lambda seed: subject,
     )
 
 
