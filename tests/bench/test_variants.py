@@ -191,6 +191,7 @@ def tampering(tmp_path_factory):
             condition=all_positive,
             predictor=folder,
             contrast=Statements(" w3", " w4"),
+            measured=made(80, 10 * seed + 4),
         )
 
     columns = {"text": "text", "outcome": "is_correct", "measurements": "measurements", "truth": "anomalous"}
@@ -207,6 +208,9 @@ def test_named_methods_run_alone_beside_the_baseline_and_are_trained_once(tamper
     assert not found.skipped
     assert set(found.scores) == {"untrusted_baseline", *names}
     assert found.about["costs"]["contrast_mean_difference"]["scoring"]["forward"] == 2.0
+    figures = found.about["measurement"]
+    assert set(figures) == {"untrusted_baseline", "dbat_network"}
+    assert figures["untrusted_baseline"] != figures["dbat_network"]
     kept = list((tmp_path / "variants").glob("dbat_network-*/method.json"))
     assert len(kept) == 1
     # Another cell with the same method finds it trained.

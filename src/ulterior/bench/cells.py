@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ulterior.bench.costs import reading_costs
+from ulterior.bench.costs import NOTHING, reading_costs
+from ulterior.bench.measured import measurement_aurocs
 from ulterior.bench.variants import Built, Variant
 from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
@@ -112,6 +113,7 @@ class _Result:
     skipped: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     costs: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    measurement: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     n_calibration: int = 0
 
 
@@ -165,6 +167,7 @@ def run_cell(
         "n_trusted": len(data.trusted),
         "n_untrusted": len(data.untrusted or ()),
         "n_test": len(data.test),
+        "n_measured": len(data.measured or ()),
         "n_calibration": result.n_calibration,
         "at": task.at,
         "seconds": {name: round(spent, 4) for name, spent in result.seconds.items()},
@@ -173,6 +176,7 @@ def run_cell(
         "families": {detector.name: detector.family for detector in every},
         "abouts": {detector.name: detector.about for detector in every},
         "costs": result.costs,
+        "measurement": result.measurement,
         **({"variants": others} if variants else {}),
     }
     return Cell(key, Examples.of(**columns), result.scores, about, result.skipped)
@@ -194,6 +198,8 @@ def _run_panel(
         name: {"training": asdict(built.training + one), "scoring": asdict(one)}
         for name, one in reading.items()
     }
+    if data.measured is not None and (said := measurement_aurocs(built.subject, data.measured)):
+        result.measurement |= {name: said for name, one in reading.items() if one != NOTHING}
     result.n_calibration = next(iter(fitted.calibrations.values())).n
     return fitted.seconds[PASS]
 

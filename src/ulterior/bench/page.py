@@ -10,7 +10,18 @@ import numpy as np
 import torch
 
 from ulterior.bench.cells import Cell
-from ulterior.bench.table import AUROC, DIFFERENCE, FALSE_ALARMS, Row, ranked, recall_name
+from ulterior.bench.measured import ALL, MEASUREMENTS, SENSORS
+from ulterior.bench.table import (
+    AUROC,
+    COSTS,
+    DIFFERENCE,
+    FALSE_ALARMS,
+    LEVELS,
+    Row,
+    headlines,
+    ranked,
+    recall_name,
+)
 from ulterior.metrics import auroc
 from ulterior.panel import DetectorScores
 from ulterior.report import (
@@ -42,7 +53,7 @@ def bench_report(
     run: Mapping[str, str],
     seconds: float,
 ) -> Report:
-    """The page of a whole bench: one section a task.
+    """The page of a whole bench: one section a task, and before them, if there are several, one table of all.
 
     Args:
         rows: The table of all tasks.
@@ -52,6 +63,8 @@ def bench_report(
         seconds: How long this call took.
     """
     sections = tuple(_section(task, _of(rows, task), list(some), alpha) for task, some in cells.items())
+    if len(cells) > 1:
+        sections = (_all_tasks(rows, cells), *sections)
     made = {
         **run,
         "subjects": ", ".join(
@@ -76,7 +89,8 @@ def bench_report(
 
 
 def _passes(cells: Sequence[Cell]) -> int:
-    return sum(sum(cell.about[name] for name in ("n_trusted", "n_untrusted", "n_test")) for cell in cells)
+    names = ("n_trusted", "n_untrusted", "n_test", "n_measured")
+    return sum(cell.about.get(name, 0) for cell in cells for name in names)
 
 
 def _of(rows: Sequence[Row], task: str) -> list[Row]:
@@ -149,26 +163,75 @@ def _section(task: str, rows: Sequence[Row], cells: Sequence[Cell], alpha: float
     )
 
 
+def _all_tasks(rows: Sequence[Row], cells: Mapping[str, Sequence[Cell]]) -> Section:
+    """Every detector on every task's headline slice."""
+    of_all = [row for row in rows if row.seed is None]
+    first = {task: some[0].slices[0] for task, some in cells.items()}
+    shown = {AUROC: "AUROC"} | {recall_name(level): recall_name(level) for level in LEVELS}
+    metrics = tuple(
+        Metric(f"{metric}|{task}", task, "auroc" if metric == AUROC else "rate", group, about=first[task])
+        for metric, group in shown.items()
+        for task in cells
+    )
+    abouts = {name: one for some in cells.values() for name, one in some[0].about["abouts"].items()}
+    families = {name: one for some in cells.values() for name, one in some[0].about["families"].items()}
+    standings = tuple(
+        Standing(
+            name,
+            {
+                f"{row.metric}|{row.task}": Interval(row.value, row.low, row.high)
+                for row in of_all
+                if row.detector == name and row.metric in shown and row.slice == first[row.task]
+            },
+            role=SHOWN_AS[_role(list(found.values()))],
+            family=families.get(name, ""),
+            about=abouts.get(name, ""),
+        )
+        for name, found in headlines(rows).items()
+    )
+    slices = "; ".join(f"{task}: {one}" for task, one in first.items())
+    return Section(
+        "all tasks",
+        about=f"Every detector on the headline slice of every task ({slices}).",
+        leaderboard=Leaderboard(metrics, standings, "Intervals are 95%."),
+    )
+
+
+def _role(found: Sequence[Row]) -> str:
+    """What a detector is where it is one thing on all tasks; a method otherwise."""
+    roles = {"baseline" if row.is_baseline else row.role for row in found}
+    return roles.pop() if len(roles) == 1 else "method"
+
+
 def _leaderboard(
     rows: Sequence[Row], order: Sequence[str], cells: Sequence[Cell], alpha: float
 ) -> Leaderboard:
     headline = cells[0].slices[0]
     metrics: dict[str, Metric] = {}
     values: dict[str, dict[str, Interval]] = {name: {} for name in order}
+    recalls = [recall_name(level) for level in LEVELS]
+    networks = _of_networks(rows)
     for row in rows:
-        if row.metric == DIFFERENCE or (row.metric not in (AUROC, FALSE_ALARMS) and row.slice != headline):
+        if row.metric == DIFFERENCE or (row.metric in recalls and row.slice != headline):
+            continue
+        if row.metric in (*MEASUREMENTS, *COSTS) and row.metric not in networks:
             continue
         key = f"{row.metric}|{row.slice}"
         if key not in metrics:
             false_alarms = row.metric == FALSE_ALARMS
             metrics[key] = Metric(
                 key,
-                row.slice,
-                unit="auroc" if row.metric == AUROC else "rate",
+                networks.get(row.metric, row.slice),
+                unit="number"
+                if row.metric in COSTS
+                else "rate"
+                if false_alarms or row.metric in recalls
+                else "auroc",
                 group=_heading(row.metric, alpha),
                 target=alpha if false_alarms else None,
             )
-        values[row.detector][key] = Interval(row.value, row.low, row.high)
+        ends = (None, None) if row.metric in COSTS else (row.low, row.high)  # a count is exact
+        values[row.detector][key] = Interval(row.value, *ends)
     about = cells[0].about
     differences = {row.detector: row for row in rows if row.metric == DIFFERENCE and row.slice == headline}
     standings = []
@@ -198,14 +261,28 @@ def _leaderboard(
     return Leaderboard(tuple(ordered), tuple(standings), caption)
 
 
+def _of_networks(rows: Sequence[Row]) -> dict[str, str]:
+    """The columns that tell of the networks, with their labels: only where these measure, and no costs of nothing."""
+    if not any(row.metric == SENSORS for row in rows):
+        return {}
+    spent = {row.metric for row in rows if row.metric in COSTS and row.value}
+    return {SENSORS: "each sensor", ALL: "all positive"} | {
+        metric: f"{what}, {kind}" for metric in COSTS if metric in spent for kind, _, what in [metric.split()]
+    }
+
+
 def _heading(metric: str, alpha: float) -> str:
     if metric == AUROC:
         return "AUROC"
+    if metric in MEASUREMENTS:
+        return "measurement AUROC"
+    if metric in COSTS:
+        return "passes an example"
     return f"false alarms at {alpha:.0%}" if metric == FALSE_ALARMS else metric
 
 
 def _heading_order(metric: str) -> int:
-    order = (AUROC, recall_name(0.01), recall_name(0.05), FALSE_ALARMS)
+    order = (AUROC, *map(recall_name, LEVELS), FALSE_ALARMS, *MEASUREMENTS, *COSTS)
     return order.index(metric)
 
 

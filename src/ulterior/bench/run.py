@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import tyro
 
 from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
-from ulterior.bench.table import Row, leaderboard_text, tabulate, write_rows
+from ulterior.bench.table import Row, tabulate, write_rows
+from ulterior.bench.text import bench_text
 from ulterior.bench.variants import Variant, named_variants, task_variants
 from ulterior.detectors.ancestor import attribution_panel
 from ulterior.detectors.catalogue import anomaly_panel, chosen, tampering_panel
@@ -73,7 +74,7 @@ def main(config: Bench) -> BenchResult:
 
     started = time.perf_counter()
     result = run_bench(config)
-    print("\n\n".join(leaderboard_text(result.rows, cells) for cells in result.cells.values()))
+    print(bench_text(result.rows, result.cells))
     run = describe(config)
     write_rows(result.rows, config.out, run)
     report = bench_report(result.rows, result.cells, config.alpha, run, time.perf_counter() - started)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ulterior.bench.cells import Cell
+from ulterior.bench.measured import MEASUREMENTS
 from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.files import write_whole
@@ -29,6 +30,10 @@ AUROC = "auroc"
 DIFFERENCE = "auroc difference to the baseline"
 FALSE_ALARMS = "false alarms"
 LEVELS = (0.01, 0.05)
+COSTS = tuple(
+    f"{kind} passes, {what}" for what in ("training", "scoring") for kind in ("forward", "backward")
+)
+MEASURED, EXAMPLE = "measurements", "one example"
 
 
 def recall_name(level: float) -> str:
@@ -47,7 +52,8 @@ class Row:
         role: ``method``, ``baseline``, ``control``, ``ceiling`` or ``oracle``.
         is_baseline: Whether verdicts are against this detector.
         seed: The seed, or None for all seeds together.
-        slice: What is compared; for ``false alarms``, the group whose examples were flagged.
+        slice: What is compared; for ``false alarms``, the group whose examples were flagged. Two rows tell how well the
+            network behind the detector predicts ``measurements``, and four what ``one example`` costs.
         metric: What was measured.
         value: The figure; None where it is undefined (one class only).
         low: Lower end of the 95% interval.
@@ -117,6 +123,15 @@ def _figures(
         # Each seed has a calibration set of its own: pooled flags would not be independent.
         rates = [false_alarm_rate(cell.scores[name].p[cell.group(group)] <= alpha) for cell in cells]
         yield group, FALSE_ALARMS, over_seeds(rates), None
+    for metric in MEASUREMENTS:
+        said = [cell.about.get("measurement", {}).get(name) for cell in cells]
+        if all(said):
+            yield MEASURED, metric, over_seeds([Estimate(**one[metric]) for one in said if one]), None
+    costs = [cell.about["costs"][name] for cell in cells if name in cell.about.get("costs", {})]
+    for metric in COSTS if costs else ():
+        kind, _, what = metric.split()
+        count = float(np.mean([one[what][kind] for one in costs]))
+        yield EXAMPLE, metric, Estimate(count, count, count, len(costs)), None
 
 
 def _difference(cells: Sequence[Cell], name: str, baseline: str, slice_name: str) -> Estimate:
@@ -179,34 +194,24 @@ def ranked(rows: Sequence[Row], task: str) -> list[Row]:
     return sorted(headline, key=lambda row: -(row.value if row.value is not None else -1.0))
 
 
-def leaderboard_text(rows: Sequence[Row], cells: Sequence[Cell]) -> str:
-    """The leaderboard of a task for a terminal, best detector first."""
-    task, about = cells[0].key.task, cells[0].about
-    own = {
-        (row.detector, row.slice, row.metric): row for row in rows if row.task == task and row.seed is None
-    }
-    slices = cells[0].slices
-    head = f"{'detector':<22}" + "".join(f"{'AUROC ' + one:>26}" for one in slices)
-    head += f"{'recall at 1%':>14}{'false alarms':>14}  verdict"
-    lines = [f"{task}: {about['subject']}, {len(cells)} seed(s), {about['n_test']} test examples each", head]
-    for first in ranked(rows, task):
-        name = first.detector
-        line = f"{name:<22}" + "".join(f"{_written(own[name, one, AUROC]):>26}" for one in slices)
-        recall, alarms = own[name, slices[0], recall_name(0.01)], own.get((name, "trusted", FALSE_ALARMS))
-        line += f"{_share(recall):>14}{_share(alarms):>14}"
-        difference = own.get((name, slices[0], DIFFERENCE))
-        note = difference.verdict if difference else "baseline" if first.is_baseline else ""
-        role = f" ({first.role})" if first.role in ("ceiling", "control", "oracle") else ""
-        lines.append(f"{line}  {note}{role}")
-    lines += [f"{name:<22}not fitted: {why}" for name, why in cells[0].skipped.items()]
-    return "\n".join(lines)
+def of_all_seeds(rows: Sequence[Row], task: str) -> dict[tuple[str, str, str], Row]:
+    """A task's rows over all seeds by detector, slice and metric."""
+    own = (row for row in rows if row.task == task and row.seed is None)
+    return {(row.detector, row.slice, row.metric): row for row in own}
 
 
-def _written(row: Row) -> str:
-    if row.value is None:
-        return "undefined"
-    return f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
+def headlines(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
+    """AUROC on each task's headline slice over all seeds: by detector and task.
 
+    First the detectors that ran on all tasks, best first on average; then the others.
+    """
+    tasks = list(dict.fromkeys(row.task for row in rows))
+    found: dict[str, dict[str, Row]] = {}
+    for task in tasks:
+        for row in ranked(rows, task):
+            found.setdefault(row.detector, {})[task] = row
 
-def _share(row: Row | None) -> str:
-    return "" if row is None or row.value is None else f"{100 * row.value:.1f}%"
+    def place(name: str) -> tuple[int, float]:
+        return -len(found[name]), -float(np.mean([row.value or 0.0 for row in found[name].values()]))
+
+    return {name: found[name] for name in sorted(found, key=place)}

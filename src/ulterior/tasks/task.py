@@ -64,6 +64,7 @@ class TaskData:
             ``measurements`` and, for ceilings, the outcome.
         base: The pretrained model that it was before, where that is at hand.
         contrast: What is said at the end of each text to ask for the outcome.
+        measured: Rows of their own, with whatever measurements, on which predictors of measurements are judged as such.
     """
 
     subject: Subject
@@ -76,6 +77,7 @@ class TaskData:
     predictor: str | Path | None = None
     base: str | Path | None = None
     contrast: Statements | None = None
+    measured: Examples | None = None
 
 
 @dataclass(frozen=True)

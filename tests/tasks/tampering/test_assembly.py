@@ -9,6 +9,7 @@ from tests.subjects import counted_subject
 from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.measurement.data import TamperingData, all_positive
+from ulterior.subject import Subject
 from ulterior.tasks.tampering.assembly import assemble, slices_of, tampering_task
 from ulterior.tasks.tampering.diamonds.data import make_diamonds
 from ulterior.tasks.tampering.diamonds.task import ASSETS
@@ -108,6 +109,7 @@ def test_a_task_of_ones_own_runs_on_the_embedded_predictor():
     task = tampering_task(whole, ASSETS, source="rows.parquet")
     loaded = task.load(0, "smoke")
     assert (task.name, task.at, task.sites) == ("own", "sensors", "resid.2,resid.3,final")
-    assert task.source.startswith(f"rows.parquet, {ASSETS}, ")
+    assert task.source == f"rows.parquet, {ASSETS}"
+    assert task.fingerprint(0, "smoke") == Subject.from_pretrained(ASSETS).fingerprint()
     assert np.isin(["real", "fake", "trusted"], loaded.test["group"]).all()
     assert "final" in loaded.subject.sites()

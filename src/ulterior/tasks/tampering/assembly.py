@@ -50,7 +50,8 @@ def assemble(
         trusted: Trusted rows to fit on; all that are left if not given.
         untrusted: Untrusted rows; all if not given.
         fresh: Trusted rows with positive measurements that are set aside to measure false alarms on; at most a fifth.
-        test: Test rows at each difficulty; all if not given.
+        test: Test rows at each difficulty; all if not given. As many validation rows of any kind tell how well the
+            predictor measures.
         slices: The comparisons; one over all rows, and one for each difficulty, if not given.
 
     Raises:
@@ -78,6 +79,7 @@ def assemble(
         slices=slices or slices_of(tested),
         benign=("real",),
         condition=all_positive,
+        measured=data.validation.take(_drawn(np.arange(len(data.validation)), test, rng)),
     )
 
 

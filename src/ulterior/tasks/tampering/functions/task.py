@@ -103,6 +103,7 @@ def make(seed: int, sizes: Sizes) -> TaskData:
         predictor=predictor_of(seed),
         # The base has seen executions and measurements, though none of this seed's rows: no plain language model.
         base=ASSETS,
+        measured=make_rows("validation_same", 2 * sizes.fresh, f"{seed}/measured", holdout),
     )
 
 
@@ -125,4 +126,5 @@ TASK = Task(
     columns=COLUMNS,
     sites="resid.2,final",
     at="sensors",
+    subject=functions_subject,
 )
