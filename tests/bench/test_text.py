@@ -12,8 +12,9 @@ import pytest
 
 from tests.bench.test_page import cell_of
 from ulterior.bench.page import bench_report
-from ulterior.bench.table import COSTS, EXAMPLE, MEASURED, headlines, of_all_seeds, tabulate, write_rows
+from ulterior.bench.table import COSTS, EXAMPLE, MEASURED, headlines, of_all_seeds, tabulate
 from ulterior.bench.text import bench_text, leaderboard_text
+from ulterior.results import write_rows
 
 ROOT = Path(__file__).parent.parent.parent
 ONE, NOTHING = {"forward": 1.0, "backward": 0.0}, {"forward": 0.0, "backward": 0.0}

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import tyro
 
 from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
-from ulterior.bench.table import Row, tabulate, write_rows
+from ulterior.bench.table import Row, tabulate
 from ulterior.bench.text import bench_text
 from ulterior.bench.variants import Variant, named_variants, task_variants
 from ulterior.detectors.ancestor import attribution_panel
@@ -21,6 +21,7 @@ from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
 from ulterior.files import writable_folder
 from ulterior.panel import PanelSettings
+from ulterior.results import write_rows
 from ulterior.tasks.registry import find_tasks
 from ulterior.tasks.task import Task
 

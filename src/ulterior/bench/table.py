@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ulterior.bench.cells import Cell
 from ulterior.bench.measured import MEASUREMENTS
-from ulterior.errors import InputError
-from ulterior.examples import Examples
-from ulterior.files import write_whole
 from ulterior.metrics import (
     Estimate,
     Verdict,
@@ -174,17 +169,6 @@ def _row(
         version=__version__,
         config=cells[0].key.config,
     )
-
-
-def write_rows(rows: Sequence[Row], folder: Path, run: Mapping[str, str]) -> None:
-    """Write ``results.parquet`` and ``results.json``, each complete or not at all."""
-    columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(Row)}
-    try:
-        Examples.of(**columns).write_parquet(folder / "results.parquet")
-        content = {"run": dict(run), "rows": [asdict(row) for row in rows]}
-        write_whole(folder / "results.json", json.dumps(content, indent=1) + "\n")
-    except OSError as error:
-        raise InputError(f"cannot write results to '{folder}': {error.strerror or error}") from error
 
 
 def ranked(rows: Sequence[Row], task: str) -> list[Row]:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ulterior.errors import InputError
-from ulterior.scores.labels import both_values, positive_shares
+from ulterior.scores.labels import both_values, labelled_rows, positive_shares
 from ulterior.scores.linear import Linear, Standard, vectors
 from ulterior.scores.logistic import logistic
 from ulterior.scores.moments import MomentsFitter
@@ -42,9 +42,8 @@ class MeanDifference:
 
     def fit(self, given: Mapping[Statistic, Any], columns: Columns) -> Linear:
         """The direction from normal to not normal."""
-        stored = stored_in(given, self.needs[0])
-        label = both_values(columns(self.group, self.label, stored.rows), self.label)
-        normal, other = _means(vectors(stored.x), label == self.normal)
+        x, label = labelled_rows(given, self.needs[0], columns, self.label)
+        normal, other = _means(x, label == self.normal)
         return Linear((normal + other) / 2, other - normal, 0.0)
 
 
@@ -69,10 +68,9 @@ class LDA:
 
     def fit(self, given: Mapping[Statistic, Any], columns: Columns) -> Linear:
         """The log-odds of the value that is not normal."""
-        stored = stored_in(given, self.needs[0])
-        label = both_values(columns(self.group, self.label, stored.rows), self.label)
-        standard = Standard.of(vectors(stored.x))
-        z, is_normal = standard(vectors(stored.x)), label == self.normal
+        x, label = labelled_rows(given, self.needs[0], columns, self.label)
+        standard = Standard.of(x)
+        z, is_normal = standard(x), label == self.normal
         normal, other = _means(z, is_normal)
         inside = MomentsFitter(z.shape[1], self.group)
         inside.update(z - torch.where(torch.from_numpy(is_normal)[:, None], normal.float(), other.float()))
@@ -104,9 +102,7 @@ class RandomProbe:
 
     def fit(self, given: Mapping[Statistic, Any], columns: Columns) -> Linear:
         """A unit direction, the same for all rows of one width, turned so that normal rows are the lower ones."""
-        stored = stored_in(given, self.needs[0])
-        label = both_values(columns(self.group, self.label, stored.rows), self.label)
-        x = vectors(stored.x)
+        x, label = labelled_rows(given, self.needs[0], columns, self.label)
         standard = Standard.of(x)
         direction = torch.from_numpy(np.random.default_rng(self.seed).normal(size=x.shape[1]))
         direction = direction / direction.norm()
@@ -136,10 +132,9 @@ class ShuffledProbe:
 
     def fit(self, given: Mapping[Statistic, Any], columns: Columns) -> Linear:
         """The log-odds of a label that means nothing."""
-        stored = stored_in(given, self.needs[0])
-        label = both_values(columns(self.group, self.label, stored.rows), self.label)
+        x, label = labelled_rows(given, self.needs[0], columns, self.label)
         dealt = np.random.default_rng(self.seed).permutation(label)
-        return logistic(vectors(stored.x), ~dealt, self.C)
+        return logistic(x, ~dealt, self.C)
 
 
 @saved

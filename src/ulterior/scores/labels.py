@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from ulterior.errors import InputError
+from ulterior.scores.linear import vectors
+from ulterior.scores.score import Columns, stored_in
+from ulterior.scores.statistics import Statistic
 
 
 def truth_values(column: np.ndarray, name: str) -> Bool[np.ndarray, "n"]:
@@ -32,6 +39,18 @@ def both_values(column: np.ndarray, name: str) -> Bool[np.ndarray, "n"]:
             f"a probe needs rows of both classes, and all {len(values)} have {name!r} = {bool(values[:1].any())}"
         )
     return values
+
+
+def labelled_rows(
+    given: Mapping[Statistic, Any], need: Statistic, columns: Columns, name: str
+) -> tuple[Float[Tensor, "n d"], Bool[np.ndarray, "n"]]:
+    """The stored rows that a probe asked for, and their labels, which have both values.
+
+    Raises:
+        InputError: no such rows, texts, other values, or one of the two only.
+    """
+    stored = stored_in(given, need)
+    return vectors(stored.x), both_values(columns(need.group, name, stored.rows), name)
 
 
 def positive_shares(column: np.ndarray, name: str, rows: np.ndarray) -> np.ndarray:

@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ulterior.errors import InputError
-from ulterior.scores.labels import both_values
-from ulterior.scores.linear import Linear, Standard, vectors
+from ulterior.scores.labels import labelled_rows
+from ulterior.scores.linear import Linear, Standard
 from ulterior.scores.logistic import minimise, minimise_sparse
-from ulterior.scores.score import Columns, FittedScore, stored_in
+from ulterior.scores.score import Columns, FittedScore
 from ulterior.scores.statistics import Statistic, StoreOf
 from ulterior.serialise import saved
 
@@ -65,8 +65,7 @@ class SimplicityProbe:
 
     def fit(self, given: Mapping[Statistic, Any], columns: Columns) -> Linear:
         """The log-odds of the value that is not normal."""
-        stored = stored_in(given, self.needs[0])
-        x, label = vectors(stored.x), both_values(columns(self.group, self.label, stored.rows), self.label)
+        x, label = labelled_rows(given, self.needs[0], columns, self.label)
         standard, target = Standard.of(x), torch.from_numpy(label != self.normal)
         z = standard(x)
         if self.by == "code":
@@ -121,8 +120,7 @@ class SpeedProbe:
 
     def fit(self, given: Mapping[Statistic, Any], columns: Columns) -> CheckedProbe:
         """The log-odds of the value that is not normal, with the cross-validated accuracy."""
-        stored = stored_in(given, self.needs[0])
-        x, label = vectors(stored.x), both_values(columns(self.group, self.label, stored.rows), self.label)
+        x, label = labelled_rows(given, self.needs[0], columns, self.label)
         standard, target = Standard.of(x), torch.from_numpy(label != self.normal)
         z = standard(x)
         hits = cross_validated(z, target, [self.C], minimise, self.folds, self.seed)[0]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ulterior.errors import InputError
-from ulterior.scores.labels import positive_shares, truth_values
+from ulterior.scores.labels import labelled_rows, positive_shares
 from ulterior.scores.linear import Linear, vectors
 from ulterior.scores.logistic import logistic
 from ulterior.scores.score import Columns, stored_in
@@ -39,9 +39,8 @@ class TrustedProbe:
 
     def fit(self, given: Mapping[Statistic, Any], columns: Columns) -> Linear:
         """The log-odds of the value that is not normal."""
-        stored = stored_in(given, self.needs[0])
-        label = truth_values(columns(self.group, self.label, stored.rows), self.label)
-        return logistic(vectors(stored.x), label != self.normal, self.C)
+        x, label = labelled_rows(given, self.needs[0], columns, self.label)
+        return logistic(x, label != self.normal, self.C)
 
 
 @saved

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from ulterior.errors import InputError
-from ulterior.examples import Examples
-from ulterior.files import write_whole
 from ulterior.metrics import Estimate, Verdict, auroc, over_seeds, paired_auroc_difference, undefined, verdict
 from ulterior.serialise import saved
 from ulterior.supervise.rounds import Curve
@@ -199,17 +194,6 @@ def _row(
         said,
         __version__,
     )
-
-
-def write_rows(rows: Sequence[Row], folder: Path, run: Mapping[str, str]) -> None:
-    """Write ``results.parquet`` and ``results.json``, each complete or not at all."""
-    columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(Row)}
-    try:
-        Examples.of(**columns).write_parquet(folder / "results.parquet")
-        content = {"run": dict(run), "rows": [asdict(row) for row in rows]}
-        write_whole(folder / "results.json", json.dumps(content, indent=1) + "\n")
-    except OSError as error:
-        raise InputError(f"cannot write results to '{folder}': {error.strerror or error}") from error
 
 
 def shown_points(spent: Sequence[int], most: int = 4) -> list[int]:

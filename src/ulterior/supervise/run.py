@@ -20,8 +20,9 @@ from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.files import writable_folder, write_whole
 from ulterior.panel import PanelSettings
+from ulterior.results import write_rows
 from ulterior.supervise.answers import ANSWERS, QUESTIONS, read_answers, write_questions
-from ulterior.supervise.figures import Cell, Row, tabulate, text_table, write_rows
+from ulterior.supervise.figures import Cell, Row, tabulate, text_table
 from ulterior.supervise.refit import NAME, Refit, Refitter, fitted_panel
 from ulterior.supervise.rounds import STRATEGIES, Curve, Strategy, check_budget, choose, replay, spend
 from ulterior.supervise.sources import (
