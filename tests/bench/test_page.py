@@ -79,8 +79,9 @@ def test_the_leaderboard_is_ranked_and_recall_is_shown_for_the_headline_alone():
     assert [row.detector for row in board.rows] == ["good", "plain"]
     assert board.rows[0].verdict == "better"
     labels = {(metric.group, metric.label) for metric in board.metrics}
-    assert ("recall at 1% false alarms", "headline") in labels
-    assert ("recall at 1% false alarms", "all") not in labels
+    recalls = [metric for metric in board.metrics if metric.group == "recall at false alarms of"]
+    assert [(metric.label, metric.about) for metric in recalls] == [("1%", "headline"), ("5%", "headline")]
+    assert {metric.mark for metric in recalls} == {0.0}  # the baseline's
     assert ("AUROC", "all") in labels
 
 
@@ -100,3 +101,11 @@ def test_the_heat_map_holds_the_auroc_of_each_site():
 
 def test_detectors_that_were_left_out_are_named():
     assert report().sections[0].notes == ("left was left out: no data",)
+
+
+def test_the_mark_of_a_column_is_the_baseline_against_which_verdicts_are_given():
+    board = report().sections[0].leaderboard
+    assert board is not None
+    plain = board.rows[1].values
+    marked = {metric.key: metric.mark for metric in board.metrics if metric.target is None}
+    assert marked == {key: plain[key].value for key in marked}

@@ -59,6 +59,12 @@ def test_a_ceiling_is_dashed_and_black_and_the_best_detector_has_the_accent():
     assert lines["top"].is_dashed()
 
 
+def test_the_name_of_a_faint_curve_is_not_faint():
+    fig = roc_figure(Roc("r", curves(1.0, role="control")))
+    (name,) = (text for text in fig.axes[0].texts if text.get_text() == "detector_0")
+    assert name.get_color() == LIGHT["muted"]
+
+
 def test_no_curves_give_an_empty_chart():
     ET.fromstring(svg(roc_figure(Roc("nothing", ()))))
 

@@ -33,6 +33,12 @@ def test_the_axis_of_an_auroc_runs_from_one_half_and_bears_the_baselines_mark():
     assert (cell.left, cell.width, cell.dot, cell.mark) == (70, 20, 80, 50)
 
 
+def test_a_mark_that_is_given_stands_before_that_of_the_first_baseline():
+    marked = Metric("all", "all", "auroc", "AUROC", mark=0.6)
+    board = Leaderboard((marked,), (Standing("base", {"all": Interval(0.75, 0.7, 0.8)}, "baseline"),))
+    assert only(board).mark == 20
+
+
 def test_the_axis_grows_downward_for_a_detector_that_is_worse_than_chance():
     board = Leaderboard((ALL,), (Standing("bad", {"all": Interval(0.3, 0.21, 0.4)}),))
     assert only(board).left == pytest.approx(100 * 0.01 / 0.8, abs=0.1)

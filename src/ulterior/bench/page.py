@@ -9,41 +9,27 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from ulterior.bench.boards import joint_board, task_board
 from ulterior.bench.cells import Cell
-from ulterior.bench.measured import ALL, MEASUREMENTS, SENSORS
-from ulterior.bench.table import (
-    AUROC,
-    COSTS,
-    DIFFERENCE,
-    FALSE_ALARMS,
-    LEVELS,
-    Row,
-    headlines,
-    ranked,
-    recall_name,
-)
+from ulterior.bench.table import FALSE_ALARMS, Row, ranked
 from ulterior.metrics import auroc
 from ulterior.panel import DetectorScores
 from ulterior.report import (
     Group,
     HeatMap,
     Histogram,
-    Interval,
     KeyFigure,
-    Leaderboard,
-    Metric,
     Report,
     Roc,
     Section,
     ShownExample,
-    Standing,
     roc_curve,
 )
 from ulterior.report.model import SHOWN_AS, Meaning
 from ulterior.version import __version__
 
 SHOWN = 6
-LONG_PREAMBLE = 200
+LONG_PREAMBLE = 80
 
 
 def bench_report(
@@ -78,7 +64,9 @@ def bench_report(
         + "; ".join(f"{task} {_passes(some)}" for task, some in cells.items()),
     }
     answers = [_answer(task, _of(rows, task)) for task in cells]
-    figures = tuple(_figures(_of(rows, task), task, alpha) for task in cells)
+    # Of several tasks, the best method's AUROC alone.
+    most = 1 if len(cells) > 1 else 4
+    figures = tuple(_figures(_of(rows, task), task, alpha)[:most] for task in cells)
     return Report(
         title="Bench: " + ", ".join(cells),
         answer=" ".join(answers),
@@ -150,7 +138,7 @@ def _section(task: str, rows: Sequence[Row], cells: Sequence[Cell], alpha: float
         about=f"{cell.about['n_trusted']} trusted, {cell.about['n_untrusted']} untrusted and"
         f" {cell.about['n_test']} test examples a seed; {len(cells)} seed(s);"
         f" subject {cell.about['subject']}, read at {cell.about['at']}.",
-        leaderboard=_leaderboard(rows, order, cells, alpha),
+        leaderboard=task_board(rows, order, cells, alpha),
         rocs=(_roc(drawn, cells, alpha),),
         histograms=tuple(
             _histogram(name, cell)
@@ -164,126 +152,12 @@ def _section(task: str, rows: Sequence[Row], cells: Sequence[Cell], alpha: float
 
 
 def _all_tasks(rows: Sequence[Row], cells: Mapping[str, Sequence[Cell]]) -> Section:
-    """Every detector on every task's headline slice."""
-    of_all = [row for row in rows if row.seed is None]
-    first = {task: some[0].slices[0] for task, some in cells.items()}
-    shown = {AUROC: "AUROC"} | {recall_name(level): recall_name(level) for level in LEVELS}
-    metrics = tuple(
-        Metric(f"{metric}|{task}", task, "auroc" if metric == AUROC else "rate", group, about=first[task])
-        for metric, group in shown.items()
-        for task in cells
-    )
-    abouts = {name: one for some in cells.values() for name, one in some[0].about["abouts"].items()}
-    families = {name: one for some in cells.values() for name, one in some[0].about["families"].items()}
-    standings = tuple(
-        Standing(
-            name,
-            {
-                f"{row.metric}|{row.task}": Interval(row.value, row.low, row.high)
-                for row in of_all
-                if row.detector == name and row.metric in shown and row.slice == first[row.task]
-            },
-            role=SHOWN_AS[_role(list(found.values()))],
-            family=families.get(name, ""),
-            about=abouts.get(name, ""),
-        )
-        for name, found in headlines(rows).items()
-    )
-    slices = "; ".join(f"{task}: {one}" for task, one in first.items())
+    first = "; ".join(f"{task}: {some[0].slices[0]}" for task, some in cells.items())
     return Section(
         "all tasks",
-        about=f"Every detector on the headline slice of every task ({slices}).",
-        leaderboard=Leaderboard(metrics, standings, "Intervals are 95%."),
+        about=f"Every detector on the headline slice of every task ({first}).",
+        leaderboard=joint_board(rows, cells),
     )
-
-
-def _role(found: Sequence[Row]) -> str:
-    """What a detector is where it is one thing on all tasks; a method otherwise."""
-    roles = {"baseline" if row.is_baseline else row.role for row in found}
-    return roles.pop() if len(roles) == 1 else "method"
-
-
-def _leaderboard(
-    rows: Sequence[Row], order: Sequence[str], cells: Sequence[Cell], alpha: float
-) -> Leaderboard:
-    headline = cells[0].slices[0]
-    metrics: dict[str, Metric] = {}
-    values: dict[str, dict[str, Interval]] = {name: {} for name in order}
-    recalls = [recall_name(level) for level in LEVELS]
-    networks = _of_networks(rows)
-    for row in rows:
-        if row.metric == DIFFERENCE or (row.metric in recalls and row.slice != headline):
-            continue
-        if row.metric in (*MEASUREMENTS, *COSTS) and row.metric not in networks:
-            continue
-        key = f"{row.metric}|{row.slice}"
-        if key not in metrics:
-            false_alarms = row.metric == FALSE_ALARMS
-            metrics[key] = Metric(
-                key,
-                networks.get(row.metric, row.slice),
-                unit="number"
-                if row.metric in COSTS
-                else "rate"
-                if false_alarms or row.metric in recalls
-                else "auroc",
-                group=_heading(row.metric, alpha),
-                target=alpha if false_alarms else None,
-            )
-        ends = (None, None) if row.metric in COSTS else (row.low, row.high)  # a count is exact
-        values[row.detector][key] = Interval(row.value, *ends)
-    about = cells[0].about
-    differences = {row.detector: row for row in rows if row.metric == DIFFERENCE and row.slice == headline}
-    standings = []
-    for name in order:
-        difference = differences.get(name)
-        standings.append(
-            Standing(
-                name,
-                values[name],
-                role=SHOWN_AS[about["roles"][name]],
-                family=about["families"][name],
-                about=about["abouts"][name],
-                verdict=None
-                if difference is None or difference.verdict == "undefined"
-                else difference.verdict,
-                difference=Interval(difference.value, difference.low, difference.high)
-                if difference
-                else None,
-                seconds=float(np.mean([cell.about["seconds"].get(name, 0.0) for cell in cells])),
-            )
-        )
-    ordered = sorted(metrics.values(), key=lambda metric: _heading_order(metric.key.split("|")[0]))
-    caption = (
-        "Intervals are 95%. Seconds are each detector's own, a seed; the forward passes that all share took"
-        f" {np.mean([cell.about['seconds'].get('pass', 0.0) for cell in cells]):.1f} s."
-    )
-    return Leaderboard(tuple(ordered), tuple(standings), caption)
-
-
-def _of_networks(rows: Sequence[Row]) -> dict[str, str]:
-    """The columns that tell of the networks, with their labels: only where these measure, and no costs of nothing."""
-    if not any(row.metric == SENSORS for row in rows):
-        return {}
-    spent = {row.metric for row in rows if row.metric in COSTS and row.value}
-    return {SENSORS: "each sensor", ALL: "all positive"} | {
-        metric: f"{what}, {kind}" for metric in COSTS if metric in spent for kind, _, what in [metric.split()]
-    }
-
-
-def _heading(metric: str, alpha: float) -> str:
-    if metric == AUROC:
-        return "AUROC"
-    if metric in MEASUREMENTS:
-        return "measurement AUROC"
-    if metric in COSTS:
-        return "passes an example"
-    return f"false alarms at {alpha:.0%}" if metric == FALSE_ALARMS else metric
-
-
-def _heading_order(metric: str) -> int:
-    order = (AUROC, *map(recall_name, LEVELS), FALSE_ALARMS, *MEASUREMENTS, *COSTS)
-    return order.index(metric)
 
 
 def _roc(names: Sequence[str], cells: Sequence[Cell], alpha: float) -> Roc:

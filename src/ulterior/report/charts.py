@@ -183,7 +183,8 @@ def _place_names(axes: Axes, lines: list[Line2D]) -> tuple[list[Annotation], lis
             _shorten(str(line.get_label()), 24),
             (0, 0),
             xycoords="axes fraction",
-            color=line.get_color(),
+            # The curve of a control is faint on purpose; its name is to be read all the same.
+            color=LIGHT["muted"] if line.get_color() == LIGHT["control"] else line.get_color(),
             fontsize=8,
             zorder=5,
             annotation_clip=False,

@@ -72,6 +72,8 @@ class Metric:
     """A sentence shown when the pointer rests on the heading."""
     target: float | None = None
     """A level that should not be exceeded (the chosen false-alarm rate): marked, and excess is coloured."""
+    mark: float | None = None
+    """A level to compare with, marked; the value of the first baseline if neither this nor a target is given."""
 
 
 @dataclass(frozen=True)

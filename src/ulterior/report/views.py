@@ -45,7 +45,7 @@ def column_groups(board: Leaderboard) -> list[ColumnGroup]:
 def cells(board: Leaderboard, row: Standing) -> list[Cell | None]:
     """The cells of a row, one for each metric; None where the row has no such value.
 
-    The mark on each axis is the column's target where it has one, the baseline's value otherwise.
+    The mark on each axis is the column's target or its mark where it has one, the first baseline's value otherwise.
     """
     return [_cell(board, metric, row.values.get(metric.key)) for metric in board.metrics]
 
@@ -76,7 +76,7 @@ def _cell(board: Leaderboard, metric: Metric, given: Interval | None) -> Cell | 
     def at(x: float) -> float:
         return round(100 * min(max((x - low) / (high - low), 0.0), 1.0), 1)
 
-    mark = metric.target
+    mark = metric.target if metric.target is not None else metric.mark
     if mark is None:
         baselines = (row.values[metric.key].value for row in _having(board, metric) if row.role == "baseline")
         mark = next((b for b in baselines if b is not None and math.isfinite(b)), None)
