@@ -209,7 +209,8 @@ def test_named_methods_run_alone_beside_the_baseline_and_are_trained_once(tamper
     assert set(found.scores) == {"untrusted_baseline", *names}
     assert found.about["costs"]["contrast_mean_difference"]["scoring"]["forward"] == 2.0
     figures = found.about["measurement"]
-    assert set(figures) == {"untrusted_baseline", "dbat_network"}
+    assert set(figures) == {"untrusted_baseline", *names}
+    assert figures["untrusted_baseline"] == figures["contrast_mean_difference"]
     assert figures["untrusted_baseline"] != figures["dbat_network"]
     kept = list((tmp_path / "variants").glob("dbat_network-*/method.json"))
     assert len(kept) == 1

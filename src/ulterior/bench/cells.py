@@ -198,7 +198,8 @@ def _run_panel(
         name: {"training": asdict(built.training + one), "scoring": asdict(one)}
         for name, one in reading.items()
     }
-    if data.measured is not None and (said := measurement_aurocs(built.subject, data.measured)):
+    network = built.measures or built.subject
+    if data.measured is not None and (said := measurement_aurocs(network, data.measured)):
         result.measurement |= {name: said for name, one in reading.items() if one != NOTHING}
     result.n_calibration = next(iter(fitted.calibrations.values())).n
     return fitted.seconds[PASS]

@@ -40,11 +40,13 @@ class Built:
         subject: What its detectors read.
         training: Passes that making it took, for each trusted and untrusted example.
         reading: Passes that each run of it is.
+        measures: The same network as a predictor of measurements, where the subject reads it in another way.
     """
 
     subject: Subject
     training: Cost = NOTHING
     reading: Cost = FORWARD
+    measures: Subject | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class AskTwice:
         subject = contrast_subject(
             predictor, tokenizer, data.contrast, description=description, site=self.site, name="asked twice"
         )
-        return Built(subject, reading=Cost(2.0))
+        return Built(subject, reading=Cost(2.0), measures=data.subject)
 
 
 def tampering_variants(columns: Mapping[str, str]) -> tuple[Variant, ...]:
