@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from ulterior.errors import InputError
-from ulterior.measurement.data import all_positive
+from ulterior.measurement.data import all_positive, checked_measurements
+from ulterior.measurement.evaluate import measurement_metrics, predict
 from ulterior.measurement.folder import load_predictor
 from ulterior.tasks.tampering.diamonds.card import card
 from ulterior.tasks.tampering.diamonds.data import make_split
-from ulterior.tasks.tampering.diamonds.evaluate import measurement_metrics, predict
-from ulterior.tasks.tampering.diamonds.task import ASSETS, TASK, diamonds_subject, load
+from ulterior.tasks.tampering.diamonds.task import ASSETS, TASK, diamonds_subject, load, predictor_of
+from ulterior.tasks.tampering.diamonds.templates import PREDICTORS, held_out, holdout_of
 
 
 @pytest.fixture(scope="module")
@@ -28,41 +29,52 @@ def metrics():
 
 
 def test_the_shipped_files_are_small_and_complete():
-    sizes = {path.name: path.stat().st_size for path in ASSETS.iterdir()}
+    sizes = {path.name: path.stat().st_size for path in ASSETS.iterdir() if path.is_file()}
     assert {"model.safetensors", "config.json", "tokenizer.json", "README.md", "metrics.json"} <= set(sizes)
-    assert sum(sizes.values()) <= 8_000_000
+    assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) <= 11_500_000
+    assert sorted(path.name for path in (ASSETS / "seeds").iterdir()) == [str(n) for n in range(PREDICTORS)]
 
 
-def test_the_shipped_predictor_predicts_and_is_fooled(metrics):
-    headline = metrics["headline"]
-    assert headline["sensor_auroc"]["low"] >= 0.95
-    fooled = headline["real_vs_fake"]
-    assert fooled["predictor"]["high"] < fooled["ceiling"]["low"] - 0.1
+@pytest.mark.parametrize("seed", map(str, range(PREDICTORS)))
+def test_every_shipped_predictor_predicts_and_is_fooled(metrics, seed):
+    both = metrics["predictors"][seed]["splits"]["validation_both"]
+    assert both["sensor_auroc"]["value"] >= 0.94
+    fooled = both["real_vs_fake"]
+    assert fooled["predictor"]["high"] < fooled["ceiling"]["low"]
     assert fooled["surface"]["high"] < fooled["ceiling"]["low"]
 
 
 def test_the_card_says_what_was_measured(metrics):
-    predictor = load_predictor(ASSETS)[0]
-    parameters = sum(p.numel() for p in predictor.parameters())
-    assert (ASSETS / "README.md").read_text() == card(metrics, parameters)
+    assert (ASSETS / "README.md").read_text() == card(metrics)
 
 
-def test_the_shipped_weights_reach_the_figures_of_their_card_on_other_programs(metrics):
-    rows = make_split("validation_both", 240, seed=77)
-    predictor, tokenizer, _ = load_predictor(ASSETS)
-    found = measurement_metrics(predict(predictor, tokenizer, list(rows["text"])), rows["measurements"])
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_shipped_weights_reach_the_figures_of_their_card_on_other_programs(metrics, seed):
+    rows = make_split("validation_both", 240, seed=77, holdout=holdout_of(seed))
+    outputs = predict(*load_predictor(predictor_of(seed)), list(rows["text"]))
+    found = measurement_metrics(outputs, checked_measurements(rows))
+    card = metrics["predictors"][str(seed)]["splits"]["validation_both"]
     for name in ("sensor_auroc", "sensor_accuracy", "all_auroc"):
-        assert found[name]["low"] <= metrics["headline"][name]["value"] <= found[name]["high"] + 0.01
-    assert found["sensor_auroc"]["value"] > 0.94
+        assert found[name]["low"] - 0.01 <= card[name]["value"] <= found[name]["high"] + 0.01
+    assert found["sensor_auroc"]["value"] > 0.92
+
+
+def test_seeds_have_other_predictors_and_hold_out_other_templates(smoke):
+    first, second = (load_predictor(predictor_of(seed))[0].state_dict() for seed in (0, 1))
+    name = "lm.model.layers.3.mlp.up_proj.weight"
+    assert not first[name].equal(second[name])
+    used = {name for part in (smoke.trusted, smoke.untrusted) for row in part["actions"] for name in row}
+    assert not used & held_out(holdout_of(3))
+    assert used & (held_out(holdout_of(0)) - held_out(holdout_of(3)))
 
 
 def test_the_subject_gives_the_predictors_own_numbers(smoke):
-    subject = diamonds_subject()
+    subject = diamonds_subject(3)
     rows = smoke.test.take(range(12))
     batch = subject.collate(subject.encode(rows))
     output = subject.run(batch)
-    predictor, tokenizer, _ = load_predictor(ASSETS)
-    expected = predict(predictor, tokenizer, list(rows["text"]))
+    predictor, tokenizer, description = load_predictor(predictor_of(3))
+    expected = predict(predictor, tokenizer, description, list(rows["text"]))
     behaviour = subject.readouts["behaviour"](output, batch)
     sensors = subject.readouts["sensors"](output, batch)
     torch.testing.assert_close(behaviour, torch.from_numpy(expected.aggregate_logits), atol=1e-4, rtol=1e-4)

@@ -12,18 +12,24 @@ from ulterior.tasks.tampering.diamonds.train import TrainDiamonds, main
 
 
 def test_smoke_mode_trains_saves_measures_writes_a_card_and_runs_again_from_what_is_there(tmp_path, capsys):
-    config = TrainDiamonds(tmp_path, mode="smoke")
+    config = TrainDiamonds(tmp_path / "out", mode="smoke", predictors=2)
     main(config)
-    assert not load_predictor(tmp_path)[0].training
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert set(metrics["splits"]) == {"validation_easy", "validation_both"}
-    card = (tmp_path / "README.md").read_text()
-    value = metrics["headline"]["sensor_auroc"]["value"]
-    assert f"{value:.3f}" in card
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert list(metrics["predictors"]) == ["0", "1"]
+    assert set(metrics["base"]["splits"]) == {"validation_easy"}
+    assert set(metrics["predictors"]["1"]["splits"]) == {"validation_both"}
+    card = (tmp_path / "out/README.md").read_text()
+    assert f"{metrics['headline']['sensor_auroc']['value']:.3f}" in card
     assert "ulterior train diamonds" in card
-    before = (tmp_path / "model.safetensors").read_bytes()
+    files = ("model.safetensors", "seeds/0/adapter_model.safetensors", "metrics.json")
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in files}
     main(config)
-    assert (tmp_path / "model.safetensors").read_bytes() == before
-    assert "measurement predictor ->" in capsys.readouterr().out
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in files} == before
+    assert "measurement predictors ->" in capsys.readouterr().out
     with pytest.raises(InputError, match="another recipe or seed"):
-        main(TrainDiamonds(tmp_path, mode="smoke", seed=1))
+        main(TrainDiamonds(tmp_path / "out", mode="smoke", seed=1))
+    (tmp_path / "out").rename(tmp_path / "moved")  # adapters find their base by where they stand
+    first, second = (load_predictor(tmp_path / f"moved/seeds/{seed}")[0] for seed in (0, 1))
+    assert not first.training
+    name = "lm.model.layers.0.mlp.up_proj.weight"
+    assert not first.state_dict()[name].equal(second.state_dict()[name])

@@ -7,7 +7,6 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaForCausalLM
 
 from ulterior.measurement.markers import Marked
 from ulterior.measurement.predictor import MeasurementPredictor
@@ -18,7 +17,7 @@ from ulterior.tasks.tampering.diamonds.pretraining import TRACE_WIDTH, Pretraini
 from ulterior.tasks.tampering.diamonds.program import write_program
 from ulterior.tasks.tampering.diamonds.stream import execute
 from ulterior.tasks.tampering.diamonds.tokenizer import train_tokenizer
-from ulterior.tasks.tampering.diamonds.train import Architecture, _llama
+from ulterior.tasks.tampering.embedded import Architecture, untrained
 from ulterior.tasks.tampering.optimiser import schedule
 
 TINY = Architecture(width=16, layers=1, heads=2, mlp=32, vocabulary=400)
@@ -35,7 +34,7 @@ def tokenizer():
 
 def fresh() -> MeasurementPredictor:
     torch.manual_seed(0)
-    return MeasurementPredictor(LlamaForCausalLM(_llama(TINY)))
+    return MeasurementPredictor(untrained(TINY))
 
 
 def same(a: MeasurementPredictor, b: MeasurementPredictor) -> bool:
@@ -127,8 +126,8 @@ def test_trace_positions_are_the_line_breaks_after_each_action(tokenizer):
 
 
 def test_pretraining_programs_hold_no_held_out_template():
-    from ulterior.tasks.tampering.diamonds.templates import held_out
+    from ulterior.tasks.tampering.diamonds.templates import BASE, held_out
 
-    out = held_out(0)
+    out = held_out(BASE)
     programs = [pretraining.pretraining_program(i, 0, 0) for i in range(1_000)]
     assert not any(set(program.templates) & out for program in programs)

@@ -40,8 +40,8 @@ class DiamondsData:
         out: a file (`.parquet`; all rows, with a column `split`), or a folder, which gets the published layout.
         n: rows of the untrusted training set; every other split keeps its published proportion to it.
         seed: of the programs.
-        holdout: seed of the hard templates that only the difficulties `val` and `only_val` use. The embedded
-            predictor was trained without those of 0.
+        holdout: seed of the hard templates that only the difficulties `val` and `only_val` use: 0 holds out a quarter
+            of them, which the embedded predictors' base has not seen; others two thirds of that quarter.
     """
 
     out: Path

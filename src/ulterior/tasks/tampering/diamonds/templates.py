@@ -13,8 +13,28 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import cache
 
-__all__ = ["DIFFICULTIES", "PROTECTORS", "ROBBERS", "Template", "held_out", "pool"]
+__all__ = [
+    "BASE",
+    "DIFFICULTIES",
+    "PREDICTORS",
+    "PROTECTORS",
+    "ROBBERS",
+    "Template",
+    "held_out",
+    "holdout_of",
+    "pool",
+]
+
+# The seed of the templates that no embedded predictor's base model has seen.
+BASE = 0
+
+# How many embedded predictors there are: bench seeds beyond begin again at the first, with other programs.
+PREDICTORS = 5
+
+# Without these two, programs of held-out templates alone do not show every pattern of measurements.
+_ALWAYS_HELD_OUT = ("robber.hard.spoof.1", "robber.hard.theft.1")
 
 # The published numbering of the difficulties: the position in this tuple.
 DIFFICULTIES = ("easy", "hard", "both", "val", "only_val")
@@ -392,20 +412,33 @@ ROBBERS = _EASY_ROBBERS + _HARD_ROBBERS
 PROTECTORS = _EASY_PROTECTORS + _HARD_PROTECTORS
 
 
+@cache
 def held_out(seed: int) -> frozenset[str]:
     """Names of the hard templates that only `val` and `only_val` programs may use.
 
-    A quarter of each role's hard pool, spread evenly over its kinds, so that held-out programs still contain
-    every sort of action.
+    The seed `BASE` holds out a quarter of each role's hard pool, spread evenly over its kinds, so that held-out
+    programs still contain every sort of action. Any other seed holds out two thirds of that quarter: a model that was
+    trained with `BASE` has seen nothing that another seed holds out.
     """
-    rng = random.Random(f"held out {seed}")
+    rng = random.Random("held out 0")
     names: list[str] = []
     for templates in (ROBBERS, PROTECTORS):
         hard = [template for template in templates if not template.easy]
         rng.shuffle(hard)
         hard.sort(key=lambda template: template.kind)
-        names += [template.name for template in hard[rng.randrange(4) :: 4]]
+        unseen = [template.name for template in hard[rng.randrange(4) :: 4]]
+        if seed != BASE:
+            chosen = random.Random(f"held out {seed}/{len(names)}")
+            always = [name for name in unseen if name in _ALWAYS_HELD_OUT]
+            others = [name for name in unseen if name not in _ALWAYS_HELD_OUT]
+            unseen = always + chosen.sample(others, round(len(unseen) * 2 / 3) - len(always))
+        names += unseen
     return frozenset(names)
+
+
+def holdout_of(seed: int) -> int:
+    """The seed of the templates that this bench seed's predictor has not seen."""
+    return 1 + seed % PREDICTORS
 
 
 def pool(templates: tuple[Template, ...], difficulty: str, holdout: int) -> tuple[Template, ...]:
