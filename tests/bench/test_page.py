@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ulterior.bench.cells import OUTSIDE, Cell, CellKey
-from ulterior.bench.page import bench_report, meaning_of
+from ulterior.bench.page import bench_report, meaning_of, own_lines
 from ulterior.bench.table import tabulate
 from ulterior.examples import Examples
 from ulterior.panel import DetectorScores
@@ -85,7 +85,16 @@ def test_the_leaderboard_is_ranked_and_recall_is_shown_for_the_headline_alone():
     assert ("AUROC", "all") in labels
 
 
-def test_what_all_texts_begin_with_is_cut_at_a_line_and_code_keeps_its_form():
+def test_runs_of_lines_that_all_texts_have_are_left_out():
+    texts = ["a\nb\nc\nmine\na\nb\nd\ne", "a\nb\nc\nd\ne\nf"]
+    assert own_lines(texts[0], texts) == "[...]\nmine\n[...]"
+    assert own_lines(texts[1], texts) == "[...]\nf"
+    assert own_lines("a\nmine\nb\nc", texts) == "a\nmine\nb\nc"
+    assert own_lines("one\nline", ["one\nline"]) == "one\nline"
+    assert own_lines(texts[0], texts[:1]) == texts[0]
+
+
+def test_what_all_texts_begin_with_is_left_out_and_code_keeps_its_form():
     shown = report().sections[0].anomalies[0]
     assert shown.text.startswith("[...]\n    own line ")
     assert shown.code

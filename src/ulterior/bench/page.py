@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from ulterior.report.model import SHOWN_AS, Meaning
 from ulterior.version import __version__
 
 SHOWN = 6
-LONG_PREAMBLE = 80
+LONG_RUN = 3
 
 
 def bench_report(
@@ -244,11 +244,8 @@ def _mistakes(name: str, cell: Cell, alpha: float) -> tuple[ShownExample, ...]:
 def _shown(row: int, name: str, cell: Cell, mistake: str = "") -> ShownExample:
     scores: DetectorScores = cell.scores[name]
     group, text = str(cell.examples["group"][row]), str(cell.examples["text"][row])
-    # What all examples begin with (a shared preamble) would hide where they differ.
-    shared = os.path.commonprefix([str(other) for other in cell.examples["text"]])  # noqa: RUF071 - no paths
-    common = shared.rfind("\n") + 1
     return ShownExample(
-        text=f"[...]\n{text[common:]}" if common > LONG_PREAMBLE else text,
+        text=own_lines(text, cell.examples["text"].tolist()),
         row=row,
         group=group,
         meaning=meaning_of(group, cell),
@@ -258,3 +255,13 @@ def _shown(row: int, name: str, cell: Cell, mistake: str = "") -> ShownExample:
         detector=name,
         code="\n    " in text,
     )
+
+
+def own_lines(text: str, every: Sequence[str]) -> str:
+    """A text without what hides where it differs: three or more lines in a row that all texts have become ``[...]``."""
+    shared = frozenset.intersection(*(frozenset(one.split("\n")) for one in every))
+    lines: list[str] = []
+    for common, run in groupby(text.split("\n"), key=shared.__contains__):
+        found = list(run)
+        lines += ["[...]"] if common and len(found) >= LONG_RUN else found
+    return "\n".join(lines) if set(lines) - {"[...]"} else text
