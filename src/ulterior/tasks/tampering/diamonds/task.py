@@ -138,4 +138,5 @@ TASK = Task(
     # Below the middle the predictor still reads the program: what it concludes stands in the upper half.
     sites="resid.2,final",
     at="sensors",
+    subject=diamonds_subject,
 )
