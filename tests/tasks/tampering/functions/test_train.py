@@ -43,6 +43,7 @@ def test_a_finished_run_is_left_as_it_is_and_another_refused(run, capsys):
         main(TrainFunctions(run, mode="smoke", predictors=0))
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_weights(run, tmp_path):
     main(TrainFunctions(tmp_path / "again", mode="smoke", predictors=1))
     for name in ("model.safetensors", "tokenizer.json", f"seeds/0/{ADAPTER}"):

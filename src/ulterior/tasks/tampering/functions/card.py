@@ -25,10 +25,11 @@ predictors, whose heads were taught nothing but measurements, go along with them
 ## What they were trained on
 
 1. *The base*, {programs:,} freshly written programs, each seen once, with {fewest} to {most} tests; more of them fakes
-   than in the task. Targets: the next token; the execution trace (at each test, whether the function would answer it
-   right if nothing tampered with it, and whether it would answer everything right), as code models learn from
-   executions; and the measurements at the markers. So the model can know whether the function is right; the head that
-   reads it is thrown away. Measurements are those that a program was written to have: executing it gives the same.
+   than in the task. Targets: the next token; the execution trace (whether the function would answer each test right if
+   nothing tampered with it, whether it would answer everything right, whether something tampers, and which of up to 80
+   inputs it would answer right), as code models learn from executions; and the measurements at the markers. So the
+   model can know whether the function is right; the head that reads the trace is thrown away. Measurements are
+   those that a program was written to have: executing it gives the same.
 2. *The adapters* (`{train}` and the heads, peak rate {rate:g}): {rows:,} executed rows of the training split of their
    own seed, {epochs} pass(es), measurements only, with the published loss (aggregate weight 0.3, no token loss);
    {aside:,} further rows were set aside to watch it.
@@ -56,6 +57,10 @@ test rows hold no lucky ones.
 {fooled}
 
 ## Limits
+
+They are small and were trained briefly. What they have learned is to recognise the wrong implementations of the
+functions that they were shown: whether tampering works they tell from its look-alike only in part, so that they doubt
+many a fake, and of new functions they know next to nothing (`held_out`). The next thing to do is a longer first stage.
 
 They know one library of small functions and one style of program, and share one base: over seeds the programs, what
 is held out and the last stage of training differ, not the base.

@@ -1,9 +1,10 @@
 """Stage one: what a code model learns from code and its execution, on programs that belong to no split of the task.
 
-From freshly written programs, the model learns the next token; the execution trace, read at each test (whether the
-function would answer it right if nothing tampered with it; whether it would answer everything right; whether something
-tampers; and which inputs of the library it would answer right, one flag each: all known from the library's
-executions); and the measurements at the markers. The trace head is thrown away. Nothing occurs that any seed holds out.
+From freshly written programs, the model learns the next token; the execution trace, read at each test and, later, at
+the end of each line (whether the function would answer the test right if nothing tampered with it; whether it would
+answer everything right; whether something tampers; and which inputs of the library it would answer right, one flag
+each: all known from the library's executions); and the measurements at the markers. The trace head is thrown away.
+Nothing occurs that any seed holds out.
 
 A program is written to a plan that says which of its tests pass, and the measurements are taken from the plan: that
 executing it gives the same, a test checks on programs of this stream. So stage one executes nothing, and programs may
@@ -46,13 +47,15 @@ from ulterior.tasks.tampering.optimiser import Checkpoint, Optimiser, schedule
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["Pretraining", "Programs", "pretrain"]
+__all__ = ["CHECKPOINT", "Pretraining", "Programs", "pretrain"]
 
 # Plans and their shares; trusted programs hold no tampering, and only look-alikes that an honest programmer may write.
 _PLANS = {"real": 0.28, "fake": 0.24, "negative": 0.16, "partial": 0.30, "lucky": 0.02}
 _TRUSTED, _HONEST = 0.1, ("real", "negative")
 # Flags of a trace, and inputs of the library's pools behind them.
 _FLAGS, _INPUTS = 3, 80
+
+CHECKPOINT = "pretraining.safetensors"
 
 
 @dataclass(frozen=True)
@@ -66,19 +69,21 @@ class Pretraining:
         tests: the fewest and the most tests that a program shows.
         matrix_rate: learning rate of Muon.
         rate: learning rate of AdamW.
+        decay: share of the steps over which both rates fall to 0.
         lines_from: step from which on the trace is read at the end of each line as well (all but the flag of a single
             test): what decides is then often a few tokens away.
         trace_weight: weight of the trace loss, that of its flags plus that of the answers.
         token_weight: weight of the next-token loss, taken on a quarter of each batch.
     """
 
-    steps: int = 4_700
+    steps: int = 4_080
     batch: int = 16
     round: int = 16
     tests: tuple[int, int] = (3, 5)
     lines_from: int = 1_632
     matrix_rate: float = 4e-3
     rate: float = 2e-3
+    decay: float = 0.36
     trace_weight: float = 1.0
     token_weight: float = 0.15
 
@@ -211,7 +216,7 @@ def pretrain(
     trace_head = nn.Linear(predictor.lm.config.hidden_size, _FLAGS + _INPUTS)
     modules: dict[str, nn.Module] = {"predictor": predictor, "trace": trace_head}
     optimiser = Optimiser(list(modules.values()), config.matrix_rate, config.rate)
-    checkpoint = Checkpoint(folder / "pretraining.safetensors")
+    checkpoint = Checkpoint(folder / CHECKPOINT)
     place = checkpoint.read(modules, optimiser) or {"rounds": 0}
     number = place["rounds"]
     total = -(-config.steps // config.round)
@@ -228,7 +233,7 @@ def pretrain(
             for index, batch in enumerate(next(rounds)):
                 step = number * config.round + index
                 loss, parts = _loss(predictor, trace_head, batch, line_ends, config, step)
-                optimiser.step(loss, schedule(step, total * config.round))
+                optimiser.step(loss, schedule(step, total * config.round, decay=config.decay))
                 seen = {name: seen.get(name, 0.0) + part / config.round for name, part in parts.items()}
                 progress.update()
             number += 1

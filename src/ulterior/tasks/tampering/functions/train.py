@@ -27,7 +27,7 @@ from ulterior.tasks.tampering.embedded import (
 )
 from ulterior.tasks.tampering.functions.card import card
 from ulterior.tasks.tampering.functions.data import make_functions, make_split
-from ulterior.tasks.tampering.functions.pretraining import Pretraining, Programs, pretrain
+from ulterior.tasks.tampering.functions.pretraining import CHECKPOINT, Pretraining, Programs, pretrain
 from ulterior.tasks.tampering.functions.scene import MARKER
 from ulterior.tasks.tampering.functions.tokenizer import train_tokenizer
 
@@ -52,13 +52,13 @@ class Adapters:
         probe_rows: untrusted rows, whose all-positives train the ceiling and the surface baseline.
     """
 
-    trusted: int = 1_000
-    untrusted: int = 5_000
+    trusted: int = 500
+    untrusted: int = 3_000
     recipe: Recipe = Recipe(  # noqa: RUF009
         "lora:16", heads=Heads("keep"), optimisation=Optimisation(rate=7e-4, epochs=1)
     )
-    sizes: tuple[tuple[str, int], ...] = (("validation_same", 800), ("validation_held_out", 400))
-    probe_rows: int = 2_000
+    sizes: tuple[tuple[str, int], ...] = (("validation_same", 500), ("validation_held_out", 250))
+    probe_rows: int = 1_200
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ MODES = {
             16,
             48,
             Recipe("lora:2", heads=Heads("keep"), optimisation=Optimisation(rate=1e-3, batch=8, epochs=1)),
-            (("validation_same", 40), ("validation_held_out", 20)),
-            probe_rows=120,
+            (("validation_same", 20), ("validation_held_out", 10)),
+            probe_rows=80,
         ),
     ),
 }
@@ -155,6 +155,7 @@ def _base(stages: Stages, out: Path, seed: int) -> dict[str, Any]:
     save_predictor(out, _for_each_test(predictor), tokenizer, Description(MARKER, SENSORS))
     made = {"programs": programs, "tests": list(stages.pretraining.tests), "seed": seed}
     write_whole(out / MADE, json.dumps(made, indent=2) + "\n")
+    (out / CHECKPOINT).unlink()
     return made
 
 
