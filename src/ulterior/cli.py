@@ -58,6 +58,11 @@ COMMANDS = {
     "train diamonds": Command(
         "train the embedded measurement predictor", "ulterior.tasks.tampering.diamonds.train", "TrainDiamonds"
     ),
+    "train functions": Command(
+        "train the measurement predictors of functions",
+        "ulterior.tasks.tampering.functions.train",
+        "TrainFunctions",
+    ),
     "train injection": Command(
         "train the sentiment judge's adapter", "ulterior.tasks.injection.train", "TrainInjection"
     ),

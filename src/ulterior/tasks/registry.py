@@ -10,6 +10,7 @@ from ulterior.tasks.task import Task
 
 MODULES = {
     "diamonds": "ulterior.tasks.tampering.diamonds.task",
+    "functions": "ulterior.tasks.tampering.functions.task",
     "injection": "ulterior.tasks.injection.task",
 }
 
