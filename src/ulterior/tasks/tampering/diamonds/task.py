@@ -118,6 +118,7 @@ def make(seed: int, sizes: Sizes, *, fakes: float = SPLITS["untrusted"].fake, ea
         slices=tuple(one for one in SLICES if one.where is None or _tested(one, sizes)),
         benign=("real",),
         condition=all_positive,
+        # No `base`: what the adapters stand on was taught measurements as well, and is no plain language model.
         predictor=predictor_of(seed),
         contrast=STATEMENTS,
         measured=make_split("validation_both", sizes.measured, seed, holdout) if sizes.measured else None,

@@ -34,7 +34,7 @@ predictors, whose heads were taught nothing but measurements, go along with them
    own seed, {epochs} pass(es), measurements only, with the published loss (aggregate weight 0.3, no token loss);
    {aside:,} further rows were set aside to watch it.
 
-The base was taught measurements as well: what the task calls its base is no model that never saw them.
+The base was taught measurements as well: it is no plain language model, from which a method could start afresh.
 The programs of stage one belong to a stream of their own: none is a row of any split. They never hold the 24
 functions, 8 kinds of tampering and 3 wrappers from which every seed draws the 16, 5 and 2 that it holds out. What a
 seed does not hold out of these, its adapter alone has learned.

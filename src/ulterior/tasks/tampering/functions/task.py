@@ -101,8 +101,7 @@ def make(seed: int, sizes: Sizes) -> TaskData:
         benign=("real",),
         condition=all_positive,
         predictor=predictor_of(seed),
-        # The base has seen executions and measurements, though none of this seed's rows: no plain language model.
-        base=ASSETS,
+        # No `base`: what the adapters stand on was taught measurements as well, and is no plain language model.
         measured=make_rows("validation_same", 2 * sizes.fresh, f"{seed}/measured", holdout),
     )
 
