@@ -6,7 +6,8 @@ import pytest
 
 from ulterior.tasks.tampering.functions.pretraining import Programs
 from ulterior.tasks.tampering.functions.scene import MARKER
-from ulterior.tasks.tampering.functions.tokenizer import PAD, train_tokenizer
+from ulterior.tasks.tampering.functions.tokenizer import train_tokenizer
+from ulterior.tasks.tampering.tokenizer import PAD
 
 
 @pytest.fixture(scope="module")

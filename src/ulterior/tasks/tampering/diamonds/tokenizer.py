@@ -11,46 +11,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ulterior.tasks.tampering.diamonds.world import MARKERS
+from ulterior.tasks.tampering.tokenizer import byte_pairs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["PAD", "train_tokenizer"]
+__all__ = ["train_tokenizer"]
 
-PAD = "<|pad|>"
 _PIECES = r"class [^\n]+(?:\n    [^\n]*|\n\s*(?=\n    ))*|\n+ *(?:# )?|[^\n]+"
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int = 2048) -> PreTrainedTokenizerFast:
-    """Learn the merges from programs. The same texts give the same tokenizer.
-
-    Args:
-        texts: whole programs, markers included.
-        vocabulary: number of tokens, special tokens and the 256 bytes included.
-    """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[PAD, *MARKERS],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        extra_special_tokens=list(MARKERS),
-        padding_side="right",
-        model_max_length=1024,
-        clean_up_tokenization_spaces=False,
-    )
+    """Learn the merges from programs, markers included; see ``byte_pairs``."""
+    return byte_pairs(texts, vocabulary, _PIECES, MARKERS)
