@@ -65,7 +65,9 @@ def test_the_shipped_weights_reach_the_figures_of_their_card_on_other_programs(m
     found = measurement_metrics(outputs, checked_measurements(rows))
     card = metrics["predictors"][str(seed)]["splits"]["validation_same"]
     for name in ("sensor_auroc", "sensor_accuracy", "all_auroc"):
-        assert found[name]["low"] - 0.01 <= card[name]["value"] <= found[name]["high"] + 0.01
+        # Both are estimates, of a few hundred rows each.
+        assert found[name]["low"] <= card[name]["high"]
+        assert card[name]["low"] <= found[name]["high"]
 
 
 def test_seeds_have_other_predictors_and_hold_out_other_functions(smoke, problems):
