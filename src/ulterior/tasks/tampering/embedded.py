@@ -26,7 +26,7 @@ from ulterior.measurement.training import DONE, train_predictor
 from ulterior.metrics import auroc
 
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 __all__ = [
     "Architecture",
@@ -36,6 +36,8 @@ __all__ = [
     "measure",
     "measured_once",
     "measured_table",
+    "publish",
+    "tokenizer_once",
     "untrained",
 ]
 
@@ -105,6 +107,47 @@ def adapter(
         for file in (TOKENIZER, "tokenizer.json"):  # its base has them
             (folder / file).unlink(missing_ok=True)
     return folder, json.loads((folder / DONE).read_text())
+
+
+def tokenizer_once(folder: Path, learned: Callable[[], PreTrainedTokenizerFast]) -> PreTrainedTokenizerFast:
+    """The tokenizer that is kept in a folder, learned where there is none yet."""
+    from transformers import PreTrainedTokenizerFast
+
+    if (folder / "tokenizer.json").exists():
+        return PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer = learned()
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def publish(
+    folder: Path,
+    headline: str,
+    base: Mapping[str, Any],
+    recipe: Recipe,
+    predictors: Mapping[str, Mapping[str, Any]],
+    card: Callable[[dict[str, Any]], str],
+) -> dict[str, Any]:
+    """Write `metrics.json` and the card; the metrics.
+
+    Args:
+        folder: Of the base.
+        headline: The split whose figures, of the first predictor, stand in front.
+        base: What is said of the base.
+        recipe: Of the adapters.
+        predictors: What is said of each seed's, by its number.
+        card: Makes the card's text of the metrics.
+    """
+    metrics = {
+        "headline": predictors["0"]["splits"][headline],
+        "weights": sum(weight.numel() for weight in load_predictor(folder)[0].parameters()),
+        "base": base,
+        "recipe": asdict(recipe),
+        "predictors": predictors,
+    }
+    write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_whole(folder / "README.md", card(metrics))
+    return metrics
 
 
 def measured_once(

@@ -35,6 +35,14 @@ def test_the_shipped_files_are_small_and_complete():
     assert sorted(path.name for path in (ASSETS / "seeds").iterdir()) == [str(n) for n in range(PREDICTORS)]
 
 
+def test_the_shipped_base_predicts_and_is_fooled(metrics):
+    both = metrics["base"]["splits"]["validation_both"]
+    assert both["sensor_auroc"]["low"] >= 0.95
+    fooled = both["real_vs_fake"]
+    assert fooled["predictor"]["high"] < fooled["ceiling"]["low"] - 0.1
+    assert fooled["surface"]["high"] < fooled["ceiling"]["low"]
+
+
 @pytest.mark.parametrize("seed", map(str, range(PREDICTORS)))
 def test_every_shipped_predictor_predicts_and_is_fooled(metrics, seed):
     both = metrics["predictors"][seed]["splits"]["validation_both"]

@@ -16,7 +16,7 @@ from ulterior.errors import InputError
 from ulterior.examples import concat
 from ulterior.files import writable_folder, write_whole
 from ulterior.measurement import recipe as measurement
-from ulterior.measurement.folder import Description, load_predictor, save_predictor
+from ulterior.measurement.folder import Description, save_predictor
 from ulterior.measurement.predictor import MeasurementPredictor
 from ulterior.tasks.tampering.diamonds.card import card
 from ulterior.tasks.tampering.diamonds.data import make_diamonds, make_split
@@ -25,7 +25,16 @@ from ulterior.tasks.tampering.diamonds.pretraining import Pretraining, pretrain,
 from ulterior.tasks.tampering.diamonds.templates import BASE, PREDICTORS, holdout_of
 from ulterior.tasks.tampering.diamonds.tokenizer import train_tokenizer
 from ulterior.tasks.tampering.diamonds.world import SENSOR_MARKER
-from ulterior.tasks.tampering.embedded import Architecture, adapter, claim, measure, measured_once, untrained
+from ulterior.tasks.tampering.embedded import (
+    Architecture,
+    adapter,
+    claim,
+    measure,
+    measured_once,
+    publish,
+    tokenizer_once,
+    untrained,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -152,16 +161,7 @@ def train(recipe: Recipe, out: Path, *, seed: int = 0, predictors: int = 1) -> d
     training = _base(recipe, out, seed)
     base = {"training": training, "splits": _measured(out, recipe.evaluation, training, seed, BASE)}
     found = {str(number): _adapter(recipe.adapters, out, number) for number in range(predictors)}
-    metrics = {
-        "headline": found["0"]["splits"]["validation_both"],
-        "weights": sum(weight.numel() for weight in load_predictor(out)[0].parameters()),
-        "base": base,
-        "recipe": asdict(recipe.adapters.recipe),
-        "predictors": found,
-    }
-    write_whole(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    write_whole(out / "README.md", card(metrics))
-    return metrics
+    return publish(out, "validation_both", base, recipe.adapters.recipe, found, card)
 
 
 def _base(recipe: Recipe, out: Path, seed: int) -> dict[str, Any]:
@@ -215,11 +215,8 @@ def _measured(
 
 
 def _tokenizer(recipe: Recipe, out: Path, seed: int) -> PreTrainedTokenizerFast:
-    from transformers import PreTrainedTokenizerFast
+    def learned() -> PreTrainedTokenizerFast:
+        texts = (pretraining_program(index, seed, BASE).text for index in range(recipe.tokenizer_programs))
+        return train_tokenizer(texts, recipe.architecture.vocabulary)
 
-    if (out / "tokenizer.json").exists():
-        return PreTrainedTokenizerFast.from_pretrained(out)
-    texts = (pretraining_program(index, seed, BASE).text for index in range(recipe.tokenizer_programs))
-    tokenizer = train_tokenizer(texts, recipe.architecture.vocabulary)
-    tokenizer.save_pretrained(out)
-    return tokenizer
+    return tokenizer_once(out, learned)

@@ -14,7 +14,7 @@ import torch
 
 from ulterior.errors import InputError
 from ulterior.files import writable_folder, write_whole
-from ulterior.measurement.folder import Description, load_predictor, save_predictor
+from ulterior.measurement.folder import Description, save_predictor
 from ulterior.measurement.predictor import MeasurementPredictor
 from ulterior.measurement.recipe import Heads, Optimisation, Recipe
 from ulterior.tasks.tampering.embedded import (
@@ -23,6 +23,8 @@ from ulterior.tasks.tampering.embedded import (
     claim,
     measure,
     measured_once,
+    publish,
+    tokenizer_once,
     untrained,
 )
 from ulterior.tasks.tampering.functions.card import card
@@ -132,16 +134,7 @@ def train(stages: Stages, out: Path, *, seed: int = 0, predictors: int = 1) -> d
     claim(out / CLAIM, {**asdict(stages), "seed": seed})
     base = _base(stages, out, seed)
     found = {str(number): _adapter(stages.adapters, out, number) for number in range(predictors)}
-    metrics = {
-        "headline": found["0"]["splits"]["validation_same"],
-        "weights": sum(weight.numel() for weight in load_predictor(out)[0].parameters()),
-        "base": base,
-        "recipe": asdict(stages.adapters.recipe),
-        "predictors": found,
-    }
-    write_whole(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    write_whole(out / "README.md", card(metrics))
-    return metrics
+    return publish(out, "validation_same", base, stages.adapters.recipe, found, card)
 
 
 def _base(stages: Stages, out: Path, seed: int) -> dict[str, Any]:
@@ -192,13 +185,10 @@ def _adapter(config: Adapters, out: Path, number: int) -> dict[str, Any]:
 
 
 def _tokenizer(stages: Stages, out: Path, seed: int) -> PreTrainedTokenizerFast:
-    from transformers import PreTrainedTokenizerFast
+    def learned() -> PreTrainedTokenizerFast:
+        programs = Programs.of(seed, stages.pretraining.tests)
+        # Long before the beginning of the stream that stage one reads.
+        texts = (programs(-1 - index).text for index in range(stages.tokenizer_programs))
+        return train_tokenizer(texts, stages.architecture.vocabulary)
 
-    if (out / "tokenizer.json").exists():
-        return PreTrainedTokenizerFast.from_pretrained(out)
-    programs = Programs.of(seed, stages.pretraining.tests)
-    # Long before the beginning of the stream that stage one reads.
-    texts = (programs(-1 - index).text for index in range(stages.tokenizer_programs))
-    tokenizer = train_tokenizer(texts, stages.architecture.vocabulary)
-    tokenizer.save_pretrained(out)
-    return tokenizer
+    return tokenizer_once(out, learned)
