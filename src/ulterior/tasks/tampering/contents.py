@@ -10,7 +10,7 @@ import numpy as np
 
 from ulterior.examples import Examples, concat
 from ulterior.measurement.data import TamperingData, all_positive, inconsistent
-from ulterior.tasks.tampering.diamonds.templates import DIFFICULTIES
+from ulterior.tasks.tampering.diamonds.holdouts import DIFFICULTIES
 from ulterior.tasks.tampering.schema import KINDS, Expected, KindName
 
 __all__ = ["CompositionReport", "Part", "composition_report"]

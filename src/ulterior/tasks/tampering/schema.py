@@ -11,8 +11,8 @@ import pyarrow as pa
 from ulterior.examples import Examples
 from ulterior.measurement.data import COLUMNS
 from ulterior.tasks.tampering.composition import Split
+from ulterior.tasks.tampering.diamonds.holdouts import DIFFICULTIES
 from ulterior.tasks.tampering.diamonds.splits import SPLITS
-from ulterior.tasks.tampering.diamonds.templates import DIFFICULTIES
 from ulterior.tasks.tampering.diamonds.world import SENSOR_MARKER
 from ulterior.tasks.tampering.functions.scene import MARKER as TEST_MARKER
 

@@ -52,7 +52,7 @@ def test_no_text_is_in_two_splits(made):
 
 
 def test_held_out_templates_occur_only_where_they_may(made):
-    from ulterior.tasks.tampering.diamonds.templates import held_out
+    from ulterior.tasks.tampering.diamonds.holdouts import held_out
 
     out = held_out(0)
     for examples in (made.trusted, made.untrusted):

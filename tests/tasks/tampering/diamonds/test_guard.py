@@ -13,8 +13,8 @@ import pytest
 from ulterior.errors import InputError
 from ulterior.tasks.tampering.diamonds import guard
 from ulterior.tasks.tampering.diamonds.guard import Guard, Limits
+from ulterior.tasks.tampering.diamonds.holdouts import DIFFICULTIES
 from ulterior.tasks.tampering.diamonds.program import write_program
-from ulterior.tasks.tampering.diamonds.templates import DIFFICULTIES
 from ulterior.tasks.tampering.diamonds.world import closing, opening
 
 PLAIN = """

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ulterior.tasks.tampering.diamonds.holdouts import DIFFICULTIES, pool
 from ulterior.tasks.tampering.diamonds.program import write_program
-from ulterior.tasks.tampering.diamonds.templates import DIFFICULTIES, PROTECTORS, ROBBERS, pool
+from ulterior.tasks.tampering.diamonds.templates import PROTECTORS, ROBBERS
 
 
 @settings(max_examples=50)

@@ -14,8 +14,8 @@ from ulterior.measurement.evaluate import measurement_metrics, predict
 from ulterior.measurement.folder import load_predictor
 from ulterior.tasks.tampering.diamonds.card import card
 from ulterior.tasks.tampering.diamonds.data import make_split
+from ulterior.tasks.tampering.diamonds.holdouts import PREDICTORS, held_out, holdout_of
 from ulterior.tasks.tampering.diamonds.task import ASSETS, TASK, diamonds_subject, load, predictor_of
-from ulterior.tasks.tampering.diamonds.templates import PREDICTORS, held_out, holdout_of
 
 
 @pytest.fixture(scope="module")

@@ -126,7 +126,7 @@ def test_trace_positions_are_the_line_breaks_after_each_action(tokenizer):
 
 
 def test_pretraining_programs_hold_no_held_out_template():
-    from ulterior.tasks.tampering.diamonds.templates import BASE, held_out
+    from ulterior.tasks.tampering.diamonds.holdouts import BASE, held_out
 
     out = held_out(BASE)
     programs = [pretraining.pretraining_program(i, 0, 0) for i in range(1_000)]

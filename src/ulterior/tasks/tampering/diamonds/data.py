@@ -14,9 +14,9 @@ from ulterior.examples import Examples, concat
 from ulterior.measurement.data import COLUMNS as PUBLISHED
 from ulterior.measurement.data import TamperingData
 from ulterior.tasks.tampering.composition import Split
+from ulterior.tasks.tampering.diamonds.holdouts import DIFFICULTIES
 from ulterior.tasks.tampering.diamonds.splits import SPLITS, select_programs
 from ulterior.tasks.tampering.diamonds.stream import Executed, stream
-from ulterior.tasks.tampering.diamonds.templates import DIFFICULTIES
 from ulterior.tasks.tampering.diamonds.world import SENSOR_MARKER
 
 __all__ = [

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
+from ulterior.tasks.tampering.diamonds.holdouts import pool
 from ulterior.tasks.tampering.diamonds.modifiers import fill, wrap
-from ulterior.tasks.tampering.diamonds.templates import PROTECTORS, ROBBERS, Template, pool
+from ulterior.tasks.tampering.diamonds.templates import PROTECTORS, ROBBERS, Template
 from ulterior.tasks.tampering.diamonds.world import VAULTS, closing, opening, transcript
 
 __all__ = ["Program", "write_program"]

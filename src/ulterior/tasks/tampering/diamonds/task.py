@@ -15,8 +15,8 @@ from ulterior.measurement.subject import load_predictor_subject
 from ulterior.subject import Subject
 from ulterior.tasks.tampering.assembly import COLUMNS, with_truth
 from ulterior.tasks.tampering.diamonds.data import make_rows, make_split
+from ulterior.tasks.tampering.diamonds.holdouts import DIFFICULTIES, PREDICTORS, holdout_of
 from ulterior.tasks.tampering.diamonds.splits import SPLITS
-from ulterior.tasks.tampering.diamonds.templates import DIFFICULTIES, PREDICTORS, holdout_of
 from ulterior.tasks.tampering.diamonds.world import VAULT_MARKER
 from ulterior.tasks.task import Slice, Task, TaskData
 

@@ -21,8 +21,8 @@ from ulterior.measurement.predictor import MeasurementPredictor
 from ulterior.tasks.tampering.diamonds.card import card
 from ulterior.tasks.tampering.diamonds.data import make_diamonds, make_split
 from ulterior.tasks.tampering.diamonds.finetuning import Finetuning, finetune
+from ulterior.tasks.tampering.diamonds.holdouts import BASE, PREDICTORS, holdout_of
 from ulterior.tasks.tampering.diamonds.pretraining import Pretraining, pretrain, pretraining_program
-from ulterior.tasks.tampering.diamonds.templates import BASE, PREDICTORS, holdout_of
 from ulterior.tasks.tampering.diamonds.tokenizer import train_tokenizer
 from ulterior.tasks.tampering.diamonds.world import SENSOR_MARKER
 from ulterior.tasks.tampering.embedded import (

@@ -14,8 +14,8 @@ from ulterior.errors import InputError
 from ulterior.examples import Examples, concat
 from ulterior.measurement.data import TamperingData
 from ulterior.tasks.tampering.composition import Split, counts, partial_patterns, select
+from ulterior.tasks.tampering.diamonds.holdouts import DIFFICULTIES
 from ulterior.tasks.tampering.diamonds.splits import SPLITS
-from ulterior.tasks.tampering.diamonds.templates import DIFFICULTIES
 from ulterior.tasks.tampering.schema import KINDS, KindName
 from ulterior.tasks.tampering.stand_ins import stories, text_properties
 from ulterior.tasks.tampering.stand_ins.clauses import Made
