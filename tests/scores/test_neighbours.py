@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from tests.scores.planted import fit, gaussian_rows
 from ulterior.errors import InputError
-from ulterior.scores import NearestNeighbours, neighbours
+from ulterior.scores import NearestNeighbours, nearest
 
 
 @pytest.mark.parametrize(("k", "n"), [(1, 30), (5, 1000), (30, 30)])
@@ -29,8 +29,8 @@ def test_rows_and_store_are_worked_through_in_pieces_without_a_trace(tmp_path, m
     x, _ = gaussian_rows(100, np.ones(4), 1)
     fitted = fit(NearestNeighbours(7), {"reference": trusted}, tmp_path)
     expected = fitted(x)
-    monkeypatch.setattr(neighbours, "_ROWS_AT_ONCE", 9)
-    monkeypatch.setattr(neighbours, "_STORED_AT_ONCE", 11)
+    monkeypatch.setattr(nearest, "_ROWS_AT_ONCE", 9)
+    monkeypatch.setattr(nearest, "_STORED_AT_ONCE", 11)
     torch.testing.assert_close(fitted(x), expected, rtol=1e-12, atol=0)
 
 

@@ -6,18 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ulterior.errors import InputError
+from ulterior.scores.nearest import nearest
 from ulterior.scores.score import Columns, moments_in, rows_of, stored_in
 from ulterior.scores.statistics import MomentsOf, Statistic, StoreOf
 from ulterior.serialise import saved
-
-_ROWS_AT_ONCE, _STORED_AT_ONCE = 512, 4096
-# Kept beyond k by the float32 search, so that its rounding cannot lose a true neighbour.
-_SPARE = 16
 
 
 @saved
@@ -53,7 +49,7 @@ class NearestNeighbours:
 @saved
 @dataclass(frozen=True, eq=False)
 class FittedNeighbours:
-    """The stored rows are standardised piece by piece as they are read, and never copied whole."""
+    """The stored rows as they are, and how features are standardised."""
 
     mean: Float[Tensor, "d"]
     scale: Float[Tensor, "d"]
@@ -62,30 +58,4 @@ class FittedNeighbours:
 
     def __call__(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
         """Score n rows."""
-        z = (rows_of(x) - self.mean) / self.scale
-        if not len(z):
-            return torch.zeros(0, dtype=torch.float64)
-        return torch.cat([self._mean_distance(piece) for piece in z.split(_ROWS_AT_ONCE)])
-
-    def _mean_distance(self, z: Tensor) -> Tensor:
-        # A fast search for candidates by one float32 product, then their exact distances.
-        best = torch.full((len(z), 0), torch.inf)
-        where = torch.zeros((len(z), 0), dtype=torch.long)
-        rough, mean, scale, start = z.float(), self.mean.float(), self.scale.float(), 0
-        for piece in self.stored.split(_STORED_AT_ONCE):
-            known = (piece - mean) / scale
-            # |z - s|² without |z|², which does not change the order.
-            distance = known.square().sum(1) - 2 * (rough @ known.T)
-            best = torch.cat([best, distance], 1)
-            found = torch.arange(start, start + len(piece)).expand(len(z), -1)
-            where = torch.cat([where, found], 1)
-            best, kept = best.topk(min(self.k + _SPARE, best.shape[1]), dim=1, largest=False)
-            where, start = where.gather(1, kept), start + len(piece)
-        exact = torch.stack(
-            [
-                ((self.stored[i].double() - self.mean) / self.scale - z).square().sum(1)
-                for i in where.unbind(1)
-            ],
-            1,
-        ).sqrt()
-        return exact.topk(self.k, dim=1, largest=False).values.mean(1)
+        return nearest(rows_of(x), self.stored, self.mean, self.scale, self.k)[0].mean(1)
