@@ -116,12 +116,17 @@ def test_dtype_is_honoured_and_features_stay_float32(dtype: torch.dtype | str, t
     assert reading[activations("resid.1")]["resid.1@last"].dtype == torch.float32
 
 
-def test_dtype_is_the_checkpoints_own_unless_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("fast", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_dtype_is_the_checkpoints_own_unless_asked_or_slow_here(
+    fast: bool, expected: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ulterior.loading.bfloat16_is_fast", lambda: fast)
     model = type(tiny("llama"))(tiny("llama").config).to(torch.bfloat16)
     model.save_pretrained(tmp_path)
     tokenizer().save_pretrained(tmp_path)
-    assert Subject.from_pretrained(tmp_path).model.dtype == torch.bfloat16
+    assert Subject.from_pretrained(tmp_path, device="cpu").model.dtype == expected
     assert Subject.from_pretrained(tmp_path, dtype="float32").model.dtype == torch.float32
+    assert Subject.from_pretrained(tmp_path, dtype="bfloat16").model.dtype == torch.bfloat16
 
 
 def test_a_device_map_places_the_model(tmp_path: Path) -> None:

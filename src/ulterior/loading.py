@@ -14,6 +14,7 @@ from torch import nn
 from ulterior.architectures import FAMILIES
 from ulterior.errors import InputError
 from ulterior.fingerprint import fingerprint
+from ulterior.precision import bfloat16_is_fast
 from ulterior.readouts import CAUSAL, CLASSES, STATES, answer_readouts
 from ulterior.subject import Readout, Subject, arguments_of
 from ulterior.tokens import Side, TextInputs, pad_id_of, token_subject
@@ -51,8 +52,8 @@ def load_subject(
     Args:
         source: Hub id (``owner/name``) or a folder written by ``save_pretrained``; safetensors weights only.
         adapter: Hub id or folder of a LoRA adapter, merged into the weights.
-        dtype: ``auto`` (the checkpoint's own, the default), a ``torch.dtype`` or its name. Features are float32
-            whatever it is.
+        dtype: A ``torch.dtype``, its name, or ``auto``, the default: the checkpoint's own; but float32 where that is
+            half precision and the model runs on a CPU without instructions for it. Features are float32 in any case.
         device: ``cuda``, ``cuda:1``, ``cpu``...; ``auto``, the default, takes a GPU if there is one.
         device_map: Spread the model over devices, instead of ``device``.
         answers: The two answers whose logit difference is the behaviour; mind the leading space.
@@ -93,6 +94,8 @@ def load_subject(
         config = AutoConfig.from_pretrained(source, **common)
         head = _head(config)
         model = _load_weights(source, head, dtype, device_map, common)
+        if dtype == "auto" and place is not None and place.type == "cpu" and not bfloat16_is_fast():
+            model = model.float()
         tokenizer = AutoTokenizer.from_pretrained(source, **common)
     identity = None
     if adapter is not None:

@@ -94,6 +94,9 @@ def test_the_report_escapes_what_people_write(audited):
 def test_a_reloaded_monitor_scores_the_same_bit_for_bit(audited, place):
     monitor = Monitor.load(audited / "monitor")
     subject = monitor.open_subject()
+    assert monitor.options.dtype == "float32", (
+        "what `auto` was resolved to, for machines that resolve it otherwise"
+    )
     untrusted = load_examples(place / "untrusted.jsonl")
     scores = monitor.score(subject, untrusted)
     for row, line in enumerate(lines_of(audited / "scores.jsonl")):

@@ -34,7 +34,8 @@ class SubjectOptions:
     Attributes:
         model: Hub id or folder of a Hugging Face model.
         adapter: Folder of a PEFT adapter that is merged into the model, if any.
-        dtype: ``auto`` keeps the checkpoint's; or ``float32``, ``bfloat16``, ``float16``.
+        dtype: ``auto`` keeps the checkpoint's (on a CPU that is slow at half precision: ``float32``); or ``float32``,
+            ``bfloat16``, ``float16``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         device_map: Passed on to transformers for models that span devices (``auto``).
         column: Column with the text, or with chat messages (lists of role and content).

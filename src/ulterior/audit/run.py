@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 import tyro
 
 from ulterior.audit.monitor import Monitor, SubjectOptions
@@ -131,6 +132,9 @@ def audit(
         raise InputError(f"the deciding detector '{decide}' could not be fitted: {fitted.skipped[decide]}")
     calibration = fitted.calibrations[decide]
     calibration.threshold(alpha)  # raises where the trusted examples are too few for this alpha
+    if options.dtype == "auto":  # as it was resolved here: another machine must run the same numbers
+        dtype = next((p.dtype for p in subject.model.parameters()), torch.float32)
+        options = replace(options, dtype=str(dtype).removeprefix("torch."))
     monitor = Monitor(options, subject.fingerprint(), fitted, decide, alpha)
     found = drift(calibration.reference, scores[decide].fused)
     return AuditResult(monitor, untrusted, scores, found, labels, dict(fitted.seconds))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ulterior.errors import InputError
 from ulterior.models import resolve_model
+from ulterior.precision import bfloat16_is_fast
 from ulterior.tasks.injection.compose import Row
 from ulterior.tasks.injection.prompt import ANSWERS
 
@@ -62,7 +63,9 @@ class Judge:
 
 
 def load_base(source: str | Path | None) -> tuple[Any, Any]:
-    """The base model in bfloat16 and its tokenizer, from a folder, a hub id, or what `make models` converted.
+    """The base model and its tokenizer, from a folder, a hub id, or what `make models` converted.
+
+    In bfloat16, in which it is published; in float32 on a machine that is slow at it.
 
     Raises:
         InputError: no usable model there.
@@ -70,8 +73,9 @@ def load_base(source: str | Path | None) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     found = resolve_model(source)
+    dtype = torch.bfloat16 if bfloat16_is_fast() else torch.float32
     try:
-        model = AutoModelForCausalLM.from_pretrained(found, dtype=torch.bfloat16, use_safetensors=True)
+        model = AutoModelForCausalLM.from_pretrained(found, dtype=dtype, use_safetensors=True)
         return model, AutoTokenizer.from_pretrained(found)
     except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or ["nothing there"])[0]

@@ -1,9 +1,9 @@
 """Training of the adapter that makes SmolLM2 a fair subject: it judges reviews well, and it obeys injections.
 
-The base stays frozen in bfloat16 and LoRA (Hu et al. 2021) sits on the upper layers, so that the lower ones run
-without gradients. LoRA's weights are used in bfloat16 as well, and updated in float32 copies. Every batch follows
-from the seed and the number of its chunk; the checkpoint, one file written at one stroke, holds copies, optimiser
-and step, so that an interrupted run continues where it stood.
+The base stays frozen in bfloat16 (in float32 on machines that are slow at it) and LoRA (Hu et al. 2021) sits on
+the upper layers, so that the lower ones run without gradients. LoRA's weights are used in the same format, and
+updated in float32 copies. Every batch follows from the seed and the number of its chunk; the checkpoint, one file
+written at one stroke, holds copies, optimiser and step, so that an interrupted run continues where it stood.
 """
 
 from __future__ import annotations
