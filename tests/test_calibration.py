@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ulterior.calibration import SiteReference, calibrate, drift, fuse
+from ulterior.calibration import SiteReference, SitesDistance, WeightedStouffer, calibrate, drift, fuse
 from ulterior.errors import InputError
 from ulterior.serialise import pack, unpack
 
-FUSIONS = ("fisher", "cauchy", "min")
+FUSIONS = ("fisher", "cauchy", "min", "covariance", "learned")
 
 
 def correlated(rng: np.random.Generator, n: int, sites: int = 3) -> np.ndarray:
@@ -22,7 +22,7 @@ def correlated(rng: np.random.Generator, n: int, sites: int = 3) -> np.ndarray:
     return rng.exponential(size=(n, sites)) ** 2 + 2 * rng.exponential(size=(n, 1))
 
 
-def realised_rates(n: int, alpha: float, draw, fusion="fisher", trials=250) -> np.ndarray:
+def realised_rates(n: int, alpha: float, draw, fusion="fisher", trials=150) -> np.ndarray:
     """Share of fresh trusted examples with p <= alpha in each of many calibrations: [trials, 1 + sites]."""
     rng, rates = np.random.default_rng(0), []
     for trial in range(trials):
@@ -145,6 +145,123 @@ def test_fisher_is_the_textbook_statistic_and_the_others_the_textbook_p_values()
     np.testing.assert_allclose(np.exp(-fuse(np.log(p), "min")), 4 * p.min(1), rtol=1e-12)
     cauchy = stats.cauchy.sf(np.tan((0.5 - p) * np.pi).mean(1))
     np.testing.assert_allclose(np.exp(-fuse(np.log(p), "cauchy")), cauchy, rtol=1e-9)
+
+
+def test_the_sites_distance_is_the_slow_mahalanobis_distance_of_scikit_learns_ledoit_wolf():
+    from sklearn.covariance import LedoitWolf
+
+    rng = np.random.default_rng(0)
+    log_p = -rng.exponential(size=(60, 4)) - rng.exponential(size=(60, 1))
+    fitted, x = LedoitWolf().fit(log_p), -rng.exponential(size=(5, 4))
+    precision = np.linalg.inv(fitted.covariance_ + 1e-3 * np.eye(4))
+    np.testing.assert_allclose(
+        fuse(x, SitesDistance.of(log_p)), [row @ precision @ row for row in x], rtol=1e-10
+    )
+
+
+def gaussian_copula(rng: np.random.Generator, n: int, correlation: np.ndarray) -> np.ndarray:
+    """Log p-values ``[n, s]`` of which the normal scores have this correlation."""
+    z = rng.multivariate_normal(np.zeros(len(correlation)), correlation, size=n)
+    return stats.norm.logsf(z)
+
+
+def test_the_weighted_sum_is_standard_normal_whatever_the_correlation():
+    rng = np.random.default_rng(0)
+    for rho in (0.0, 0.5, 0.9):
+        correlation = np.full((4, 4), rho) + (1 - rho) * np.eye(4)
+        rule = WeightedStouffer.of(gaussian_copula(rng, 4000, correlation))
+        fused = fuse(gaussian_copula(rng, 1000, correlation), rule)
+        assert stats.kstest(fused, "norm").pvalue > 0.01
+        # Sites that are alike have equal weights.
+        np.testing.assert_allclose(rule.weights / rule.weights.mean(), 1, atol=0.15)
+
+
+def test_the_weights_are_those_of_least_variance_that_are_not_negative():
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(1)
+    # Two sites that nearly repeat each other, one that they follow (its weight would be negative), one alone.
+    loadings = np.array([[1.0, 0.0], [0.98, 0.1], [0.8, 0.0], [0.0, 1.0]])
+    covariance = loadings @ loadings.T + np.diag([0.02, 0.02, 0.5, 0.3])
+    scale = np.sqrt(np.diag(covariance))
+    rule = WeightedStouffer.of(gaussian_copula(rng, 3000, covariance / np.outer(scale, scale)))
+    assert (rule.weights >= 0).all()
+    correlation = covariance / np.outer(scale, scale)
+    slow = minimize(
+        lambda w: w @ correlation @ w,
+        np.full(4, 0.25),
+        bounds=[(0, 1)] * 4,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+    )
+    np.testing.assert_allclose(rule.weights / rule.weights.sum(), slow.x, atol=0.05)
+
+
+def test_sites_that_repeat_each_other_share_one_vote():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(2000, 2))
+    repeated = stats.norm.logsf(z[:, [0, 0, 0, 0, 1]])
+    weights = WeightedStouffer.of(repeated).weights
+    np.testing.assert_allclose(weights[:4].sum() / weights[4], 1, atol=0.1)
+
+
+@pytest.mark.parametrize("fusion", ["fisher", "cauchy", "min", "learned"])
+def test_a_site_that_becomes_stranger_never_makes_the_example_less_strange(fusion):
+    rng = np.random.default_rng(0)
+    calibration = calibrate(correlated(rng, 150, 4), fusion)
+    x = correlated(rng, 50, 4)
+    for site in range(4):
+        stranger = x.copy()
+        stranger[:, site] += rng.exponential(size=50)
+        assert (calibration(stranger).fused >= calibration(x).fused - 1e-12).all()
+        assert (calibration(stranger).p <= calibration(x).p).all()
+
+
+def test_by_covariance_strangeness_adds_up_beyond_the_reference_and_disagreement_counts():
+    rng = np.random.default_rng(0)
+    shared = rng.exponential(size=(600, 1))
+    calibration = calibrate(shared + 0.1 * rng.exponential(size=(600, 3)), "covariance")
+    step = np.linspace(0, 20, 50)[:, None]
+    assert (np.diff(calibration(8 + step * np.ones(3)).fused) > 0).all()
+    assert (np.diff(calibration(8 + step * np.array([0, 1, 0])).fused) > 0).all()
+    together, apart = calibration(np.array([[1.5, 1.5, 1.5], [1.5, 1.5, 0.1]])).p
+    assert together > 0.1
+    assert apart < 0.02
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("where", ["one of ten sites", "all ten sites"])
+def test_planted_anomalies_are_found_at_one_site_of_ten_and_at_all(fusion, where):
+    rng = np.random.default_rng(0)
+
+    def trusted(n: int) -> np.ndarray:
+        return rng.normal(size=(n, 10)) + rng.normal(size=(n, 1))
+
+    calibration = calibrate(trusted(900), fusion)
+    planted, fresh = trusted(100), trusted(1000)
+    if where == "all ten sites":
+        planted += 5
+    else:  # one voice in ten carries little weight in a sum
+        planted[:, 3] += {"fisher": 40, "learned": 300}.get(fusion, 15)
+    assert (calibration(planted).p <= 0.02).mean() > 0.9
+    assert (calibration(fresh).p <= 0.02).mean() < 0.05
+
+
+@pytest.mark.parametrize("fusion", ["covariance", "learned"])
+def test_what_a_fusion_learns_rests_on_part_a_alone(fusion):
+    rng = np.random.default_rng(0)
+    scores = correlated(rng, 90)
+    order = np.random.default_rng(0).permutation(90)
+    changed = scores.copy()
+    changed[order[30:]] = scores[order[30:]][:, [1, 2, 0]] * 3
+    one, other = pack(calibrate(scores, fusion).fusion)[1], pack(calibrate(changed, fusion).fusion)[1]
+    assert one.keys() == other.keys() != set()
+    for name, tensor in one.items():
+        assert tensor.equal(other[name])
+
+
+def test_a_fusion_that_is_not_there_or_not_learned_is_refused():
+    with pytest.raises(InputError, match="fusion 'covariance': give 'fisher', 'cauchy' or 'min'"):
+        fuse(np.zeros((2, 3)), "covariance")
 
 
 def test_cauchy_is_smooth_where_its_two_formulas_meet_and_finite_at_one():

@@ -2,10 +2,10 @@
 
 The raw scores of two sites are not comparable. So the held-out trusted examples, none of which any score was
 fitted on, are cut in two. Part A says of each site how far out a value is there: a p-value per site. These
-are fused to one number per example, and part B, which fusion has not seen, says how far out *that* number is.
-Whatever part A and the fusion do, the last step is a rank among exchangeable numbers, so that P(p <= alpha)
-<= alpha holds exactly, in any sample size (Vovk, Gammerman, Shafer, "Algorithmic learning in a random world",
-2005).
+are fused to one number per example (a fusion that learns, learns from part A), and part B, which fusion has not
+seen, says how far out *that* number is. Whatever part A and the fusion do, the last step is a rank among
+exchangeable numbers, so that P(p <= alpha) <= alpha holds exactly, in any sample size (Vovk, Gammerman, Shafer,
+"Algorithmic learning in a random world", 2005).
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from ulterior.errors import InputError
 from ulterior.metrics import Estimate, auroc
 from ulterior.serialise import saved
 
-Fusion = Literal["fisher", "cauchy", "min"]
+Fusion = Literal["fisher", "cauchy", "min", "covariance", "learned"]
 
 _TAIL = 0.1  # share of the reference scores that the tail is fitted to
 _ABSOLUTE = 1e-12
+# Added to the variances of -log p, which are about 1. Two sites that say the same differ by the rounding of float32;
+# divided by its own tiny variance, that difference would be the score.
+_RIDGE = 1e-3
 
 
 @saved
@@ -74,20 +77,106 @@ class SiteReference:
         return np.maximum(np.exp(self.log_p(scores)), 1 / (1 + len(self.scores)))
 
 
-def fuse(log_p: Float[np.ndarray, "n s"], fusion: Fusion = "fisher") -> Float[np.ndarray, "n"]:
+@saved
+@dataclass(frozen=True, eq=False)
+class SitesDistance:
+    """Mahalanobis distance of an example's sites from where nothing is strange: v' precision v, v = -log p.
+
+    Sites that disagree count as well, where they agree on trusted examples. The covariance is of trusted examples, with
+    Ledoit-Wolf shrinkage, as there may be more sites than examples. After layer consistency (arXiv 2604.24542), which
+    takes the distance of raw scores from their mean; from there, an example that is more usual than the average one
+    would count as strange.
+    """
+
+    precision: Float[np.ndarray, "s s"]
+
+    @staticmethod
+    def of(log_p: Float[np.ndarray, "a s"]) -> SitesDistance:
+        """From the log p-values of trusted examples."""
+        return SitesDistance(np.linalg.inv(_ledoit_wolf(log_p) + _RIDGE * np.eye(log_p.shape[1])))
+
+    def __call__(self, log_p: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "n"]:
+        """Squared distances."""
+        return ((log_p @ self.precision) * log_p).sum(1)
+
+
+@saved
+@dataclass(frozen=True, eq=False)
+class WeightedStouffer:
+    """A weighted sum of the sites' normal scores, with the weights that vary least on trusted examples.
+
+    z = the standard normal quantile of 1 - p; weights at least zero, so that no site may vote for an example by being
+    strange, that minimise the variance of the weighted mean of z; the sum is divided by its standard deviation.
+    Sites that repeat each other share one vote. Where the z of trusted examples are jointly normal (a Gaussian
+    copula), the result is standard normal whatever their correlation. It finds what shifts all sites a little; one site
+    alone must be very strange to be heard. Stouffer's sum, with the weights of generalised least squares (Aitken 1935)
+    as far as they are positive.
+
+    ``ceiling`` lowers every log p a little: the p-value of the most usual example, 1, has no normal score.
+    """
+
+    weights: Float[np.ndarray, "s"]
+    ceiling: float
+
+    @staticmethod
+    def of(log_p: Float[np.ndarray, "a s"]) -> WeightedStouffer:
+        """From the log p-values of trusted examples."""
+        from scipy.optimize import nnls
+
+        n, sites = log_p.shape
+        ceiling = math.log((n + 1) / (n + 2))
+        correlation = _ledoit_wolf(_normal_scores(log_p, ceiling))
+        # Normal scores have variance 1 but for ties; a site that never varies must not get all the weight.
+        np.fill_diagonal(correlation, np.maximum(correlation.diagonal(), 1.0))
+        # min w' R w, sum w = 1, w >= 0 is, up to the length of w, min v' R v / 2 - sum v, v >= 0; R = L L'.
+        L = np.linalg.cholesky(correlation)
+        weights, _ = nnls(L.T, np.linalg.solve(L, np.ones(sites)))
+        return WeightedStouffer(weights / math.sqrt(weights @ correlation @ weights), ceiling)
+
+    def __call__(self, log_p: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "n"]:
+        """Sums; standard normal on trusted examples, if their sites are jointly normal."""
+        return _normal_scores(log_p, self.ceiling) @ self.weights
+
+
+Learned = SitesDistance | WeightedStouffer
+
+
+def _normal_scores(log_p: Float[np.ndarray, "n s"], ceiling: float) -> Float[np.ndarray, "n s"]:
+    return -special.ndtri_exp(log_p + ceiling)
+
+
+def _ledoit_wolf(x: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "s s"]:
+    """The shrunk covariance of n examples; of a single one the identity, as nothing is known."""
+    from sklearn.covariance import ledoit_wolf
+
+    if len(x) < 2:
+        return np.eye(x.shape[1])
+    return np.asarray(ledoit_wolf(x - x.mean(0), assume_centered=True)[0])
+
+
+def fuse(log_p: Float[np.ndarray, "n s"], fusion: Fusion | Learned = "fisher") -> Float[np.ndarray, "n"]:
     """One number per example from the log p-values of its sites; higher = more anomalous.
 
     ``fisher``: minus twice the sum; strangeness at many sites adds up. ``cauchy``: minus the log of the
     Cauchy combination (Liu and Xie, arXiv 1808.09011), a mean of odds that correlated sites disturb little.
-    ``min``: minus the log of Bonferroni's p, the strangest site times their number.
+    ``min``: minus the log of Bonferroni's p, the strangest site times their number. Two more are learned from trusted
+    examples, and then given as what was learned: ``covariance`` (``SitesDistance``) and ``learned``
+    (``WeightedStouffer``).
+
+    Raises:
+        InputError: another name, or one of a fusion that must be learned first.
     """
+    if not isinstance(fusion, str):
+        return fusion(log_p)
     sites = log_p.shape[1]
     if fusion == "fisher":
         return -2 * log_p.sum(1)
     if fusion == "min":
         return -(log_p.min(1) + math.log(sites))
     if fusion != "cauchy":
-        raise InputError(f"fusion {fusion!r}: give 'fisher', 'cauchy' or 'min'")
+        raise InputError(
+            f"fusion {fusion!r}: give 'fisher', 'cauchy' or 'min', or to `calibrate` also 'covariance' or 'learned'"
+        )
     # Conformal p-values are often 1 exactly, whose odds of minus infinity would outvote any other site.
     p = np.exp(np.clip(log_p, -600.0, math.log(0.99)))
     usual = -np.log(np.arctan2(1, (1 / np.tan(np.pi * p)).mean(1)) / np.pi)
@@ -116,7 +205,7 @@ class Calibration:
     sites: tuple[SiteReference, ...]
     reference: Float[np.ndarray, "b"]
     """Fused scores of part B, ascending."""
-    fusion: Fusion
+    fusion: Fusion | Learned
 
     @property
     def n(self) -> int:
@@ -130,9 +219,8 @@ class Calibration:
             InputError: another number of sites, or a score that is not finite.
         """
         _check(scores, len(self.sites))
-        log_p = np.stack([site.log_p(scores[:, i]) for i, site in enumerate(self.sites)], 1)
         site_p = np.stack([site.p(scores[:, i]) for i, site in enumerate(self.sites)], 1)
-        fused = fuse(log_p, self.fusion)
+        fused = fuse(_log_p(self.sites, scores), self.fusion)
         return Judged(site_p, fused, self.p_values(fused))
 
     def p_values(self, fused: Shaped[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
@@ -170,7 +258,7 @@ def calibrate(scores: Shaped[np.ndarray, "n s"], fusion: Fusion = "fisher", seed
 
     Args:
         scores: raw scores at s sites, higher = more anomalous.
-        fusion: how the sites become one number; see ``fuse``.
+        fusion: how the sites become one number; see ``fuse``. What is to be learned is learned from part A.
         seed: of the cut; a third goes to part A, which only has to know a shape, the rest to part B.
 
     Raises:
@@ -185,8 +273,18 @@ def calibrate(scores: Shaped[np.ndarray, "n s"], fusion: Fusion = "fisher", seed
     cut = max(len(scores) // 3, 1)
     part_a, part_b = scores[order[:cut]], scores[order[cut:]]
     sites = tuple(SiteReference.of(column) for column in part_a.T)
-    fused = fuse(np.stack([site.log_p(part_b[:, i]) for i, site in enumerate(sites)], 1), fusion)
-    return Calibration(sites, np.sort(fused), fusion)
+    rule = _learned(_log_p(sites, part_a), fusion)
+    return Calibration(sites, np.sort(fuse(_log_p(sites, part_b), rule)), rule)
+
+
+def _learned(log_p: Float[np.ndarray, "a s"], fusion: Fusion) -> Fusion | Learned:
+    if fusion == "covariance":
+        return SitesDistance.of(log_p)
+    return WeightedStouffer.of(log_p) if fusion == "learned" else fusion
+
+
+def _log_p(sites: tuple[SiteReference, ...], scores: Shaped[np.ndarray, "n s"]) -> Float[np.ndarray, "n s"]:
+    return np.stack([site.log_p(scores[:, i]) for i, site in enumerate(sites)], 1)
 
 
 def _check(scores: np.ndarray, sites: int) -> None:

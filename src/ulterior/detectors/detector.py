@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ulterior.calibration import Fusion
 from ulterior.features.feature import Feature
 from ulterior.scores.score import Score
 from ulterior.serialise import saved
 
 Role = Literal["method", "baseline", "control", "ceiling", "oracle"]
-Fusion = Literal["fisher", "cauchy", "min"]
 
 
 @saved
@@ -24,7 +24,7 @@ class Detector:
         score: Turns the feature at one site into one number an example; higher is more anomalous.
         family: Heading under which tables list it.
         about: One line for tables and ``ulterior list``.
-        fusion: How the sites' conformal p-values become one number.
+        fusion: How the sites' conformal p-values become one number; see ``ulterior.calibration.fuse``.
         role: ``method``; ``baseline`` (what methods must beat); ``control`` (sees only the input, or learns from
             nothing); ``ceiling`` (is given the truth and is no method at all); ``oracle`` (a method of which the truth
             made the last choice: what choosing rightly would give, and no method either).
