@@ -13,14 +13,13 @@ from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.measurement.folder import Description, save_predictor
 from ulterior.measurement.predictor import MeasurementPredictor
+from ulterior.tasks.scratch import Architecture, untrained
 from ulterior.tasks.tampering.embedded import (
-    Architecture,
     claim,
     fooled_table,
     measure,
     measured_once,
     measured_table,
-    untrained,
 )
 from ulterior.tasks.tampering.functions.task import ASSETS
 

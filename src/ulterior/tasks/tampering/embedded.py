@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,9 @@ from ulterior.measurement.training import DONE, train_predictor
 from ulterior.metrics import auroc
 
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 __all__ = [
-    "Architecture",
     "adapter",
     "claim",
     "fooled_table",
@@ -38,45 +37,11 @@ __all__ = [
     "measured_table",
     "publish",
     "tokenizer_once",
-    "untrained",
 ]
 
 FIGURES = "evaluation.json"
 MEASURED = ("sensor_accuracy", "sensor_auroc", "all_auroc", "all_auroc_summed")
 JUDGES = ("predictor", "ceiling", "surface")
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A small Llama: widths, depth and vocabulary."""
-
-    width: int
-    layers: int
-    heads: int
-    mlp: int
-    vocabulary: int
-    context: int = 1024
-
-
-def untrained(architecture: Architecture) -> LlamaForCausalLM:
-    """A model with random weights; token 0 is padding."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=architecture.vocabulary,
-            hidden_size=architecture.width,
-            intermediate_size=architecture.mlp,
-            num_hidden_layers=architecture.layers,
-            num_attention_heads=architecture.heads,
-            num_key_value_heads=architecture.heads,
-            max_position_embeddings=architecture.context,
-            tie_word_embeddings=True,
-            pad_token_id=0,
-            bos_token_id=None,
-            eos_token_id=None,
-        )
-    )
 
 
 def claim(path: Path, recipe: Mapping[str, Any]) -> None:

@@ -10,6 +10,8 @@ import torch
 
 from ulterior.measurement.markers import Marked
 from ulterior.measurement.predictor import MeasurementPredictor
+from ulterior.tasks.optimiser import schedule
+from ulterior.tasks.scratch import Architecture, untrained
 from ulterior.tasks.tampering.diamonds import finetuning, pretraining
 from ulterior.tasks.tampering.diamonds.data import make_split
 from ulterior.tasks.tampering.diamonds.finetuning import Finetuning, finetune
@@ -17,8 +19,6 @@ from ulterior.tasks.tampering.diamonds.pretraining import TRACE_WIDTH, Pretraini
 from ulterior.tasks.tampering.diamonds.program import write_program
 from ulterior.tasks.tampering.diamonds.stream import execute
 from ulterior.tasks.tampering.diamonds.tokenizer import train_tokenizer
-from ulterior.tasks.tampering.embedded import Architecture, untrained
-from ulterior.tasks.tampering.optimiser import schedule
 
 TINY = Architecture(width=16, layers=1, heads=2, mlp=32, vocabulary=400)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ulterior.measurement.predictor import MeasurementPredictor
-from ulterior.tasks.tampering.embedded import Architecture, untrained
+from ulterior.tasks.scratch import Architecture, untrained
 from ulterior.tasks.tampering.functions import pretraining
 from ulterior.tasks.tampering.functions.kinds import BASE, KINDS, held_out
 from ulterior.tasks.tampering.functions.pretraining import Pretraining, Programs, pretrain

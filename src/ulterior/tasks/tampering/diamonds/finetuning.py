@@ -15,8 +15,8 @@ from ulterior.measurement.batches import pad
 from ulterior.measurement.markers import Marked, mark
 from ulterior.measurement.predictor import LossWeights, MeasurementPredictor, measurement_loss
 from ulterior.precision import bfloat16_is_fast
+from ulterior.tasks.optimiser import Checkpoint, Optimiser, schedule
 from ulterior.tasks.tampering.diamonds.world import SENSOR_MARKER
-from ulterior.tasks.tampering.optimiser import Checkpoint, Optimiser, schedule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -30,10 +30,10 @@ from ulterior.measurement.predictor import (
     next_token_loss,
 )
 from ulterior.precision import bfloat16_is_fast
+from ulterior.tasks.optimiser import Checkpoint, Optimiser, schedule
 from ulterior.tasks.tampering.diamonds.program import Program, write_program
 from ulterior.tasks.tampering.diamonds.stream import Executed, execute
 from ulterior.tasks.tampering.diamonds.world import SENSOR_MARKER
-from ulterior.tasks.tampering.optimiser import Checkpoint, Optimiser, schedule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -18,6 +18,7 @@ from ulterior.files import writable_folder, write_whole
 from ulterior.measurement import recipe as measurement
 from ulterior.measurement.folder import Description, save_predictor
 from ulterior.measurement.predictor import MeasurementPredictor
+from ulterior.tasks.scratch import Architecture, untrained
 from ulterior.tasks.tampering.diamonds.card import card
 from ulterior.tasks.tampering.diamonds.data import make_diamonds, make_split
 from ulterior.tasks.tampering.diamonds.finetuning import Finetuning, finetune
@@ -26,14 +27,12 @@ from ulterior.tasks.tampering.diamonds.pretraining import Pretraining, pretrain,
 from ulterior.tasks.tampering.diamonds.tokenizer import train_tokenizer
 from ulterior.tasks.tampering.diamonds.world import SENSOR_MARKER
 from ulterior.tasks.tampering.embedded import (
-    Architecture,
     adapter,
     claim,
     measure,
     measured_once,
     publish,
     tokenizer_once,
-    untrained,
 )
 
 if TYPE_CHECKING:

@@ -37,12 +37,12 @@ from ulterior.measurement.predictor import (
     next_token_loss,
 )
 from ulterior.precision import bfloat16_is_fast
+from ulterior.tasks.optimiser import Checkpoint, Optimiser, schedule
 from ulterior.tasks.tampering.functions.kinds import BASE
 from ulterior.tasks.tampering.functions.problems import library_problems
 from ulterior.tasks.tampering.functions.program import Draft, Stock, write_program
 from ulterior.tasks.tampering.functions.scene import MARKER
 from ulterior.tasks.tampering.functions.splits import stock
-from ulterior.tasks.tampering.optimiser import Checkpoint, Optimiser, schedule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

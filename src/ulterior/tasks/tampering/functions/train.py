@@ -17,15 +17,14 @@ from ulterior.files import writable_folder, write_whole
 from ulterior.measurement.folder import Description, save_predictor
 from ulterior.measurement.predictor import MeasurementPredictor
 from ulterior.measurement.recipe import Heads, Optimisation, Recipe
+from ulterior.tasks.scratch import Architecture, untrained
 from ulterior.tasks.tampering.embedded import (
-    Architecture,
     adapter,
     claim,
     measure,
     measured_once,
     publish,
     tokenizer_once,
-    untrained,
 )
 from ulterior.tasks.tampering.functions.card import card
 from ulterior.tasks.tampering.functions.data import make_functions, make_split

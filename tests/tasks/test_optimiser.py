@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ulterior.tasks.tampering.optimiser import Muon, orthogonal
+from ulterior.tasks.optimiser import Muon, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 6, 20), (2, 20, 6)])
