@@ -14,7 +14,10 @@ from torch import Tensor
 from ulterior.scores import (
     CCS,
     CRC,
+    L0,
     LDA,
+    LOF,
+    SPECTRE,
     VINC,
     Above,
     Ceiling,
@@ -27,9 +30,14 @@ from ulterior.scores import (
     DiverseHeads,
     FittedScore,
     HeadTraining,
+    IsolationForest,
+    Laplace,
+    LikelihoodRatio,
     Mahalanobis,
     MeanDifference,
     NearestNeighbours,
+    OneClassSVM,
+    PCAMahalanobis,
     PCAResidual,
     QuantumEntropy,
     RandomProbe,
@@ -124,6 +132,15 @@ def _vectors() -> tuple[dict[str, Tensor], Tensor, dict[str, Any]]:
     return {name: x.float() for name, x in {**groups, "fresh": fresh}.items()}, far.float(), labels
 
 
+def _latents() -> tuple[dict[str, Tensor], Tensor]:
+    """(rows that are mostly 0, of which a third of the coordinates always are; a row that has one of those)."""
+    z = np.random.default_rng(8).normal(size=(N, D)).clip(min=0)
+    trusted = torch.from_numpy(np.where(np.arange(D) < 8, z, 0)).float()
+    new = trusted[:1].clone()
+    new[0, 9] = 1.0
+    return {"reference": trusted, "fresh": trusted[:100]}, new
+
+
 def _outputs() -> dict[str, Tensor]:
     logits = torch.from_numpy(np.random.default_rng(3).normal(4, 0.5, size=(N, 4))).float()
     return {"trusted": logits, "fresh": logits[:100]}
@@ -184,15 +201,25 @@ def cases() -> list[Case]:
         "diagonal": Diagonal(),
         "PCA residual": PCAResidual(),
         "PCA residual, k": PCAResidual(k=5),
+        "Laplace": Laplace(),
+        "likelihood ratio": LikelihoodRatio(),
         "quantum entropy": QuantumEntropy(),
+        "SPECTRE": SPECTRE(),
+        "SPECTRE, k": SPECTRE(k=2),
         "spectral signature": SpectralSignature(),
         "neighbours": NearestNeighbours(),
         "neighbours, bounded": NearestNeighbours(k=3, bound=50),
+        "LOF": LOF(),
+        "LOF, bounded": LOF(k=5, bound=50),
+        "isolation forest": IsolationForest(trees=50, rows=64),
+        "one-class SVM": OneClassSVM(),
         "tampering probe": TamperingProbe(),
         "ceiling": Ceiling(),
         "dirtiness probe": DirtinessProbe(),
     }
-    high = vectors["trusted"].mean(0, keepdim=True) + 10 * vectors["trusted"].std(0)
+    latents, new = _latents()
+    centre = vectors["trusted"].mean(0, keepdim=True)
+    high = centre + 10 * vectors["trusted"].std(0)
     few = HeadTraining(steps=60, batch=64)
     on_outcomes = {
         "trusted probe": TrustedProbe("good"),
@@ -230,6 +257,11 @@ def cases() -> list[Case]:
         *(Case(name, score, vectors, far, labels) for name, score in on_vectors.items()),
         *(Case(name, score, vectors, bad, labels) for name, score in on_outcomes.items()),
         Case("above", Above(), vectors, high, {}),
+        Case("likelihood ratio, EM", LikelihoodRatio(em_steps=20), vectors, 0.9 * centre + 0.1 * far, labels),
+        Case("PCA Mahalanobis", PCAMahalanobis(), vectors, high, {}),
+        Case("PCA Mahalanobis, k", PCAMahalanobis(k=5), vectors, high, {}),
+        Case("L0", L0(), latents, new, {}),
+        Case("L0, rare", L0(threshold=0.5, rare=0.1), latents, new, {}),
         Case("random probe", RandomProbe("good"), vectors, None, labels),
         Case("shuffled probe", ShuffledProbe("good"), vectors, None, labels),
         *(Case(name, score, pairs, far_pair, {"good": GOOD_PAIRS}) for name, score in on_pairs.items()),

@@ -17,6 +17,7 @@ from ulterior.scores import (
     Mahalanobis,
     MomentsFitter,
     MomentsOf,
+    PCAMahalanobis,
     PCAResidual,
     RelativeMahalanobis,
     SmallSampleWarning,
@@ -120,6 +121,45 @@ def test_pca_residual_leaves_out_as_many_directions_as_explain_the_share(tmp_pat
         fit(PCAResidual(k=4), {"reference": trusted}, tmp_path)
 
 
+def test_pca_mahalanobis_and_the_residual_of_the_same_subspace_add_up_to_mahalanobis(tmp_path):
+    trusted, _ = gaussian_rows(300, np.logspace(0, -1, 8), 0)
+    x, _ = gaussian_rows(20, np.ones(8), 1)
+    groups = {"reference": trusted}
+    for k in (1, 3, 7):
+        inside = fit(PCAMahalanobis(k=k, shrinkage="none"), groups, tmp_path)(x)
+        outside = fit(PCAResidual(k=k, shrinkage="none"), groups, tmp_path)(x)
+        whole = fit(Mahalanobis("none"), groups, tmp_path)(x)
+        torch.testing.assert_close(k * inside + (8 - k) * outside, 8 * whole, rtol=1e-9, atol=0)
+    everywhere = fit(PCAMahalanobis(1.0), groups, tmp_path)(x)
+    torch.testing.assert_close(everywhere, fit(Mahalanobis(), groups, tmp_path)(x), rtol=1e-9, atol=0)
+
+
+def test_pca_mahalanobis_is_the_weighed_part_inside_the_main_subspace(tmp_path):
+    trusted, _ = gaussian_rows(300, np.sqrt([8.0, 4.0, 2.0, 1.0]), 0)
+    x, _ = gaussian_rows(20, np.ones(4), 1)
+    values, vectors = np.linalg.eigh(np.cov(trusted.numpy().T, ddof=0))
+    inside = (x.numpy() - trusted.numpy().mean(0)) @ vectors[:, 2:]
+    expected = (inside**2 / values[2:]).sum(1) / 2
+    found = fit(PCAMahalanobis(0.79, shrinkage="none"), {"reference": trusted}, tmp_path)(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_pca_mahalanobis_sees_a_shift_inside_its_subspace_and_none_outside(tmp_path):
+    trusted, rotation = gaussian_rows(2000, np.r_[np.full(2, 10.0), np.full(6, 0.1)], 0)
+    fitted = fit(PCAMahalanobis(), {"reference": trusted}, tmp_path)
+    x, _ = gaussian_rows(500, np.r_[np.full(2, 10.0), np.full(6, 0.1)], 1)
+    labels = np.repeat([False, True], 500)
+    for shift, low, high in ((40 * rotation[:, 0], 0.95, 1.0), (0.6 * rotation[:, 5], 0.45, 0.55)):
+        assert low <= auroc(fitted(torch.cat([x, x + shift])).numpy(), labels).value <= high  # pyright: ignore
+
+
+def test_a_pca_mahalanobis_without_directions_is_refused(tmp_path):
+    trusted, _ = gaussian_rows(50, np.ones(4), 0)
+    for score, words in ((PCAMahalanobis(k=0), "k from 1 to 4"), (PCAMahalanobis(-0.1), "share from 0 to 1")):
+        with pytest.raises(InputError, match=words):
+            fit(score, {"reference": trusted}, tmp_path)
+
+
 def test_a_shift_inside_the_main_subspace_is_nothing_to_the_pca_residual(tmp_path):
     trusted, rotation = gaussian_rows(2000, np.r_[np.full(2, 10.0), np.full(6, 0.1)], 0)
     fitted = fit(PCAResidual(k=2), {"reference": trusted}, tmp_path)
@@ -154,7 +194,7 @@ def test_constant_features_give_finite_scores_and_a_change_in_them_is_strange(tm
 
 def test_a_site_that_never_varies_scores_zero_on_itself_and_higher_elsewhere(tmp_path):
     trusted = torch.zeros(50, 3)
-    for score in (Mahalanobis(), RelativeMahalanobis(), Diagonal(), PCAResidual()):
+    for score in (Mahalanobis(), RelativeMahalanobis(), Diagonal(), PCAMahalanobis(), PCAResidual()):
         fitted = fit(score, {"reference": trusted}, tmp_path)
         assert (fitted(trusted) == 0).all()
         assert fitted(trusted + 1).isfinite().all()

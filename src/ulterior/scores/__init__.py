@@ -3,13 +3,18 @@
 from ulterior.scores.above import Above
 from ulterior.scores.ccs import CCS
 from ulterior.scores.contrast import CRC, VINC, Contrast, FittedContrast
+from ulterior.scores.coordinates import L0, FittedL0, FittedLaplace, Laplace
 from ulterior.scores.directions import LDA, ConceptRemoval, MeanDifference, RandomProbe, ShuffledProbe
 from ulterior.scores.diverse import DiverseHeads, HiddenHead
-from ulterior.scores.gaussian import Diagonal, Mahalanobis, PCAResidual, RelativeMahalanobis
+from ulterior.scores.gaussian import Diagonal, Mahalanobis, PCAMahalanobis, PCAResidual, RelativeMahalanobis
 from ulterior.scores.heads import HeadTraining
+from ulterior.scores.isolation import FittedForest, IsolationForest
+from ulterior.scores.likelihood import FittedRatio, LikelihoodRatio
 from ulterior.scores.linear import Linear
+from ulterior.scores.lof import LOF, FittedLOF
 from ulterior.scores.moments import Moments, MomentsFitter, Shrinkage
 from ulterior.scores.neighbours import FittedNeighbours, NearestNeighbours
+from ulterior.scores.one_class import FittedOneClass, OneClassSVM
 from ulterior.scores.outputs import Confidence, Delta, UntrustedBaseline
 from ulterior.scores.priors import CheckedProbe, SimplicityProbe, SpeedProbe
 from ulterior.scores.probes import Ceiling, DirtinessProbe, TamperingProbe, TrustedProbe
@@ -17,6 +22,7 @@ from ulterior.scores.quadratic import Quadratic
 from ulterior.scores.score import Columns, FittedScore, Score, Selects
 from ulterior.scores.shrinkage import SmallSampleWarning
 from ulterior.scores.spectral import QuantumEntropy, SpectralSignature
+from ulterior.scores.spectre import SPECTRE
 from ulterior.scores.statistics import Fitter, MomentsOf, Statistic, StoreOf
 from ulterior.scores.store import Stored, StoreFitter, TextFitter
 from ulterior.scores.surface import FittedLength, FittedSurface, Surface, SurfaceLength
@@ -24,7 +30,10 @@ from ulterior.scores.surface import FittedLength, FittedSurface, Surface, Surfac
 __all__ = [
     "CCS",
     "CRC",
+    "L0",
     "LDA",
+    "LOF",
+    "SPECTRE",
     "VINC",
     "Above",
     "Ceiling",
@@ -38,13 +47,22 @@ __all__ = [
     "DirtinessProbe",
     "DiverseHeads",
     "FittedContrast",
+    "FittedForest",
+    "FittedL0",
+    "FittedLOF",
+    "FittedLaplace",
     "FittedLength",
     "FittedNeighbours",
+    "FittedOneClass",
+    "FittedRatio",
     "FittedScore",
     "FittedSurface",
     "Fitter",
     "HeadTraining",
     "HiddenHead",
+    "IsolationForest",
+    "Laplace",
+    "LikelihoodRatio",
     "Linear",
     "Mahalanobis",
     "MeanDifference",
@@ -52,6 +70,8 @@ __all__ = [
     "MomentsFitter",
     "MomentsOf",
     "NearestNeighbours",
+    "OneClassSVM",
+    "PCAMahalanobis",
     "PCAResidual",
     "Quadratic",
     "QuantumEntropy",

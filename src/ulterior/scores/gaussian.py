@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from ulterior.errors import InputError
-from ulterior.scores.moments import Shrinkage
+from ulterior.scores.moments import Moments, Shrinkage
 from ulterior.scores.quadratic import Quadratic, diagonal_form
 from ulterior.scores.score import Columns, moments_in
 from ulterior.scores.statistics import MomentsOf, Statistic
@@ -89,6 +87,40 @@ class Diagonal:
 
 @saved
 @dataclass(frozen=True)
+class PCAMahalanobis:
+    """Mahalanobis inside the main trusted subspace alone: sum_{j<=k} (v_j . (x - mu))² / lambda_j / k.
+
+    v_j: the k principal directions of largest variance. By construction it does not see what happens outside of them,
+    however strange: ``PCAResidual`` with the same subspace is its complement.
+
+    Exactly one of ``k`` (directions) and ``explained`` (share of the variance that they explain) is used:
+    ``k`` if given.
+    """
+
+    explained: float = 0.9
+    k: int | None = None
+    shrinkage: Shrinkage = "oas"
+    reference: str = "reference"
+
+    @property
+    def needs(self) -> tuple[Statistic, ...]:
+        """Moments of the reference rows."""
+        return (MomentsOf(self.reference),)
+
+    def fit(self, given: Mapping[Statistic, Any], columns: Columns) -> Quadratic:
+        """The eigenvectors, those outside the main subspace with weight zero."""
+        moments = moments_in(given, self.needs[0])
+        d = len(moments.mean)
+        if self.k is not None and not 1 <= self.k <= d:
+            raise InputError(f"PCAMahalanobis(k={self.k}) at a site of width {d}: give k from 1 to {d}")
+        k = min(_main_directions(moments, self.explained, "PCAMahalanobis") if self.k is None else self.k, d)
+        weights = 1 / (moments.spectrum(self.shrinkage) * k)
+        weights[: d - k] = 0
+        return Quadratic(moments.mean, moments.eigen[1], weights)
+
+
+@saved
+@dataclass(frozen=True)
 class PCAResidual:
     """Distance outside the main trusted subspace, in units of the spread that trusted rows have there.
 
@@ -116,16 +148,19 @@ class PCAResidual:
     def fit(self, given: Mapping[Statistic, Any], columns: Columns) -> Quadratic:
         """The eigenvectors, those of the main subspace with weight zero."""
         moments = moments_in(given, self.needs[0])
-        d, (values, vectors) = len(moments.mean), moments.eigen
-        k = self._directions(values.flip(0).cumsum(0) / values.sum().clamp(min=1e-300), d)
-        weights = 1 / (moments.spectrum(self.shrinkage) * (d - k))
-        weights[d - k :] = 0
-        return Quadratic(moments.mean, vectors, weights)
-
-    def _directions(self, explained: Tensor, d: int) -> int:
-        if self.k is None and not 0 <= self.explained <= 1:
-            raise InputError(f"PCAResidual(explained={self.explained}): give a share from 0 to 1")
+        d = len(moments.mean)
         if self.k is not None and not 0 <= self.k < d:
             raise InputError(f"PCAResidual(k={self.k}) at a site of width {d}: give k from 0 to {d - 1}")
-        wanted = int((explained < self.explained).sum()) + 1 if self.k is None else self.k
-        return min(wanted, d - 1)
+        k = min(_main_directions(moments, self.explained, "PCAResidual") if self.k is None else self.k, d - 1)
+        weights = 1 / (moments.spectrum(self.shrinkage) * (d - k))
+        weights[d - k :] = 0
+        return Quadratic(moments.mean, moments.eigen[1], weights)
+
+
+def _main_directions(moments: Moments, explained: float, name: str) -> int:
+    """How many principal directions together explain this share of the variance; one more than d where none can."""
+    if not 0 <= explained <= 1:
+        raise InputError(f"{name}(explained={explained}): give a share from 0 to 1")
+    values = moments.eigen[0]
+    shares = values.flip(0).cumsum(0) / values.sum().clamp(min=1e-300)
+    return int((shares < explained).sum()) + 1
