@@ -17,7 +17,7 @@ from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.features.feature import Feature, Tokens, Values
 from ulterior.features.reading import Reading
-from ulterior.scores.score import FittedScore, Selects
+from ulterior.scores.score import Columns, FittedScore, Joint, JointFitted, Score, Selects
 from ulterior.scores.statistics import Fitter, Statistic
 from ulterior.serialise import saved
 from ulterior.spill import select
@@ -25,30 +25,45 @@ from ulterior.spill import select
 Address = tuple[Feature, str, Statistic]
 Seconds = dict[str, float]
 PASS = "pass"
+ALL_SITES = "all sites"
 
 
 @saved
 @dataclass(frozen=True, eq=False)
 class FittedDetector:
-    """One detector after the pass: a fitted score for each key (a site with its position)."""
+    """One detector after the pass: a fitted score for each key (a site with its position).
+
+    A score that joins sites stands under one key for each position, such as ``all sites@last``.
+    """
 
     detector: Detector
-    scores: Mapping[str, FittedScore]
+    scores: Mapping[str, FittedScore | JointFitted]
 
     def __call__(self, reading: Mapping[str, Values], n: int) -> np.ndarray:
         """Scores ``[n, keys]`` of a batch of ``n`` examples, higher = more anomalous."""
-        columns = [score_examples(score, reading[key], n) for key, score in self.scores.items()]
-        return np.stack(columns, axis=1)
+        return np.stack([score_examples(one, key, reading, n) for key, one in self.scores.items()], axis=1)
 
 
-def score_examples(score: FittedScore, value: Values, n: int) -> np.ndarray:
+def score_examples(
+    score: FittedScore | JointFitted, key: str, reading: Mapping[str, Values], n: int
+) -> np.ndarray:
     """Scores ``[n]``; where tokens are read one by one, an example counts with its most anomalous token."""
+    if isinstance(score, JointFitted):
+        raw = score({one: _rows(reading[one]) for one in score.reads})
+        value = reading[score.reads[0]]  # all have the same tokens
+    else:
+        value = reading[key]
+        raw = score(_rows(value))
+    numbers = raw.cpu().numpy().astype(np.float64)
     if not isinstance(value, Tokens):
-        return score(value).cpu().numpy().astype(np.float64)
-    tokens = score(value.values).cpu().numpy().astype(np.float64)
+        return numbers
     largest = np.full(n, -np.inf)
-    np.maximum.at(largest, torch.as_tensor(value.owner).cpu().numpy(), tokens)
+    np.maximum.at(largest, torch.as_tensor(value.owner).cpu().numpy(), numbers)
     return largest
+
+
+def _rows(value: Values) -> torch.Tensor | list[str]:
+    return value.values if isinstance(value, Tokens) else value
 
 
 class Fitters:
@@ -84,7 +99,7 @@ class Fitters:
 
     def _fitter(self, address: Address, value: Values) -> Fitter:
         if address not in self._fitters:
-            raw = value.values if isinstance(value, Tokens) else value
+            raw = _rows(value)
             width = None if isinstance(raw, list) else raw.shape[1]
             self._fitters[address] = address[2].start(width, self._scratch)
         return self._fitters[address]
@@ -109,20 +124,36 @@ def fit_scores(
     for detector in detectors:
         start = time.perf_counter()
         try:
-            scores = {}
-            for key in fitters.keys[detector.feature]:
-                given = {need: finished.get((detector.feature, key, need)) for need in detector.score.needs}
-                absent = [need.group for need, statistic in given.items() if statistic is None]
-                if absent:
-                    raise InputError(f"there are no {absent[0]} examples to fit on")
-                scores[key] = detector.score.fit(given, columns)
-            if isinstance(detector.score, Selects):
-                scores = {key: scores[key] for key in detector.score.select(scores)}
+            given = {
+                key: {need: finished.get((detector.feature, key, need)) for need in detector.score.needs}
+                for key in fitters.keys[detector.feature]
+            }
+            scores = _fit_score(detector.score, given, columns)
             fitted.append(FittedDetector(detector, scores))
         except InputError as error:
             skipped[detector.name] = str(error)
         _add(seconds, detector.name, start)
     return fitted, skipped
+
+
+def _fit_score(
+    score: Score | Joint, given: Mapping[str, Mapping[Statistic, Any]], columns: Columns
+) -> dict[str, FittedScore | JointFitted]:
+    """The score fitted at each key, or once for all keys of a position."""
+    for statistics in given.values():
+        absent = [need.group for need, statistic in statistics.items() if statistic is None]
+        if absent:
+            raise InputError(f"there are no {absent[0]} examples to fit on")
+    if isinstance(score, Joint):
+        places: dict[str, dict[str, Mapping[Statistic, Any]]] = defaultdict(dict)
+        for key, statistics in given.items():
+            _, at, position = key.rpartition("@")
+            places[f"{ALL_SITES}{at}{position}" if at else ALL_SITES][key] = statistics
+        return {name: score.fit_all(together, columns) for name, together in places.items()}
+    scores = {key: score.fit(statistics, columns) for key, statistics in given.items()}
+    if isinstance(score, Selects):
+        return {key: scores[key] for key in score.select(scores)}
+    return dict(scores)
 
 
 def score_stream(

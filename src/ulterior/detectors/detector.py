@@ -7,7 +7,7 @@ from typing import Literal
 
 from ulterior.calibration import Fusion
 from ulterior.features.feature import Feature
-from ulterior.scores.score import Score
+from ulterior.scores.score import Joint, Score
 from ulterior.serialise import saved
 
 Role = Literal["method", "baseline", "control", "ceiling", "oracle"]
@@ -21,7 +21,8 @@ class Detector:
     Attributes:
         name: Unique within a panel.
         feature: What is read from one forward pass.
-        score: Turns the feature at one site into one number an example; higher is more anomalous.
+        score: Turns the feature at one site, or at all sites together, into one number an example; higher is more
+            anomalous.
         family: Heading under which tables list it.
         about: One line for tables and ``ulterior list``.
         fusion: How the sites' conformal p-values become one number; see ``ulterior.calibration.fuse``.
@@ -32,7 +33,7 @@ class Detector:
 
     name: str
     feature: Feature
-    score: Score
+    score: Score | Joint
     family: str
     about: str
     fusion: Fusion = "fisher"
