@@ -18,7 +18,7 @@ def test_the_value_of_a_key_is_the_memorised_one_or_the_one_that_is_listed(asked
     values = recall.LANGUAGE.words[recall.KEYS : recall.KEYS + recall.VALUES]
     for text, place in zip(recall.LANGUAGE.texts(drawn.ids), drawn.columns["place"], strict=True):
         context, question = text.split(" ? ")
-        pairs = [tuple(pair.split()) for pair in context.strip(" ,").split(",")]
+        pairs = [(pair.split()[0], pair.split()[1]) for pair in context.strip(" ,").split(",")]
         key, _, answer = question.split()
         assert len({one for one, _ in pairs}) == len(pairs) == PAIRS
         assert all(values.index(value) == fixed[one] for one, value in pairs if one in fixed)

@@ -30,7 +30,7 @@ def test_everyone_is_careful_or_quirky_and_met_or_new_and_as_many_are_the_one_as
 def test_no_single_syllable_says_who_is_quirky(careful, quirky):
     for part in (lambda name: name // 16, lambda name: name % 16):
         counts = [np.bincount(part(names), minlength=16) for names in (careful, quirky)]
-        assert np.array_equal(*counts)
+        assert np.array_equal(counts[0], counts[1])
         assert (counts[0] > 0).all()
 
 
