@@ -27,7 +27,7 @@ COLUMNS = {"text": "text", "image": COLUMN, "truth": "anomalous"}
 Shift = Callable[[Tensor, torch.Generator], Tensor]
 
 
-def deal(n: int, wanted: Mapping[str, int], seed: int) -> dict[str, Int[Tensor, " m"]]:
+def deal(n: int, wanted: Mapping[str, int], seed: int) -> dict[str, Int[Tensor, " _"]]:
     """Disjoint rows of a data set of ``n``, at random.
 
     Args:
