@@ -207,7 +207,9 @@ class Poisoned(nn.Module):
 @pytest.mark.parametrize("at", ["last", "all"])
 def test_a_value_that_is_not_finite_is_told_with_its_site_and_row(value: float, at: str) -> None:
     subject = Subject.from_arrays(Poisoned(value))
-    with pytest.raises(InputError, match=r"'poison@.*' is NaN or infinite for row 7 \(counted from 0\)"):
+    with pytest.raises(
+        InputError, match=r"row 7 \(counted from 0\): the value at 'poison@.*' is NaN or infinite"
+    ):
         list(read(subject, numbered(20), [activations("poison", at=at)], batch_tokens=3))
 
 

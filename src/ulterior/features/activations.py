@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ulterior.capture import Captured
 from ulterior.errors import InputError
 from ulterior.features.feature import Run, Tokens, Values
 from ulterior.serialise import saved
 from ulterior.sites import split_patterns
-from ulterior.subject import Subject
+from ulterior.subject import Batch, Subject
 
 
 def activations(sites: str | Sequence[str] = "resid.*", at: str | int = "last") -> Activations:
@@ -49,32 +50,34 @@ class Activations:
         return subject.select(self.patterns)
 
     def read(self, run: Run) -> dict[str, Values]:
-        places = _Places(run, self.at)
+        places = Places(run.captured, run.batch, self.at)
         values: dict[str, Values] = {}
         for site in self.sites(run.subject):
             values.update(places.read(site))
         return values
 
 
-class _Places:
-    """A position, worked out once a batch and read at many sites."""
+class Places:
+    """A position, worked out once a batch and read at many sites; where there is a graph, the values are in it."""
 
-    def __init__(self, run: Run, at: str | int) -> None:
-        self.run = run
+    def __init__(self, captured: Captured, batch: Batch, at: str | int) -> None:
+        self.captured = captured
+        self.batch = batch
         self.at = at
         self._index: Int[Tensor, "n k"] | None = None
 
     def read(self, site: str) -> dict[str, Values]:
+        """The values of a site by key, as ``Activations`` gives them."""
         key = f"{site}@{self.at}"
-        mask, at = self.run.batch.mask, self.at
+        mask, at = self.batch.mask, self.at
         if mask is not None and at not in ("mean", "all", "flat"):
-            stored = self.run.captured.stored(site)
+            stored = self.captured.stored(site)
             if stored.ndim == 3 and stored.shape[:2] == mask.shape:
-                return self._named(key, self.run.captured.at(site, self.index))
-        value = self.run.captured[site]
-        if len(value) != len(self.run.batch):
+                return self._named(key, self.captured.at(site, self.index))
+        value = self.captured[site]
+        if len(value) != len(self.batch):
             raise InputError(
-                f"site '{site}' has shape {tuple(value.shape)} for {len(self.run.batch)} examples;"
+                f"site '{site}' has shape {tuple(value.shape)} for {len(self.batch)} examples;"
                 " its first axis must count the examples"
             )
         if value.ndim <= 2 or at == "flat":
@@ -85,7 +88,7 @@ class _Places:
     def index(self) -> Int[Tensor, "n k"]:
         """The chosen positions in the padded sequence."""
         if self._index is None:
-            self._index = _index(self.run, self.at)
+            self._index = _index(self.batch, self.at)
         return self._index
 
     def _named(self, key: str, value: Float[Tensor, "n k d"]) -> dict[str, Values]:
@@ -99,7 +102,7 @@ class _Places:
             value = value.flatten(2).transpose(1, 2)  # an image's places in the role of tokens
             pooled, mask = self.at != "all", None
         else:
-            pooled, mask = self.at == "mean", self.run.batch.mask
+            pooled, mask = self.at == "mean", self.batch.mask
         if mask is None or mask.shape != value.shape[:2]:
             mask = torch.ones(value.shape[:2], dtype=torch.bool, device=value.device)
         mask = mask.to(value.device)
@@ -121,8 +124,8 @@ def _own(value: Tensor) -> Tensor:
     return value.to(torch.float32, copy=True)
 
 
-def _index(run: Run, at: str | int) -> Int[Tensor, "n k"]:
-    mask, positions = run.batch.mask, run.batch.positions
+def _index(batch: Batch, at: str | int) -> Int[Tensor, "n k"]:
+    mask, positions = batch.mask, batch.positions
     if isinstance(at, str):
         if at not in positions:
             known = ", ".join(["mean", "all", *positions])

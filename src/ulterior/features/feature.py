@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ulterior.capture import Captured
+from ulterior.errors import InputError
 from ulterior.examples import Examples
-from ulterior.features.gradients import Gradients
-from ulterior.subject import Batch, Subject
+from ulterior.features.gradients import Gradients, Output
+from ulterior.subject import Batch, RowError, Subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +78,74 @@ class Feature(Protocol):
 class NeedsGradients(Protocol):
     """What a feature has, besides, that reads gradients: the forward then keeps its graph.
 
-    Every column of every readout that is named costs one backward pass, which all features of the read share.
+    Every column of every output that is named costs one backward pass, which all features of the read share.
     """
 
     @property
-    def gradient_of(self) -> tuple[str, ...]:
-        """The readouts whose gradients at the feature's sites are to be in ``Run.gradients``."""
+    def gradient_of(self) -> tuple[Output, ...]:
+        """The readouts, or other outputs, whose gradients at the feature's sites are to be in ``Run.gradients``."""
         ...
+
+
+@runtime_checkable
+class Preparation(Protocol):
+    """Mutable and streaming: gathers over trusted examples what a feature must know before it can be read."""
+
+    def update(self, rows: Int[np.ndarray, " n"], reading: Mapping[Feature, Mapping[str, Values]]) -> None:
+        """Take in one batch: the examples' numbers in the sample, and what was read of them."""
+        ...
+
+    def finish(self) -> Feature:
+        """The feature with its statistics: frozen, ``saved``, ready to be read."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Feature, Protocol):
+    """What a feature has, besides, that must know trusted examples before it can be read; see ``prepare``."""
+
+    @property
+    def before(self) -> tuple[Feature, ...]:
+        """What is read of a sample of trusted examples."""
+        ...
+
+    def begin(self, subject: Subject) -> Preparation:
+        """A fresh gatherer of statistics."""
+        ...
+
+
+class FeatureError(InputError):
+    """Features that this subject cannot give; a panel leaves their detectors out and reads the others."""
+
+    def __init__(self, features: Sequence[Feature], problem: str) -> None:
+        self.features = tuple(features)
+        super().__init__(problem)
+
+
+def side_by_side(values: Mapping[str, Float[Tensor, "n _"]], what: str) -> Float[Tensor, "n d"]:
+    """The values at several places as the columns of one tensor, place by place, in float32.
+
+    Raises:
+        RowError: a value that is NaN or infinite, with its place and all rows of the batch that have one there.
+    """
+    whole = torch.cat(list(values.values()), 1).float()
+    if not bool(whole.isfinite().all()):
+        for place, value in values.items():
+            bad = ~value.float().isfinite().all(1)
+            if bool(bad.any()):
+                raise RowError(bad.nonzero()[:, 0].tolist(), not_finite(what, place))
+    return whole
+
+
+def not_finite(what: str, place: str) -> str:
+    """The one sentence about numbers that half precision cannot hold."""
+    return f"the {what} at '{place}' is NaN or infinite; a wider dtype (float32, bfloat16) may help"
+
+
+def unprepared(feature: Feature) -> FeatureError:
+    """The error of whoever reads a feature that lacks its statistics."""
+    return FeatureError(
+        [feature],
+        f"{type(feature).__name__} needs statistics of trusted examples before it can be read; fit it in a panel, or"
+        " read what `prepare` makes of it",
+    )

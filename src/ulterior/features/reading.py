@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +16,18 @@ from tqdm import tqdm
 from ulterior.capture import Captured, capture
 from ulterior.errors import InputError
 from ulterior.examples import Examples
-from ulterior.features.feature import Feature, NeedsGradients, Run, Tokens, Values
-from ulterior.features.gradients import backward, graph_from_inputs
+from ulterior.features.feature import (
+    Feature,
+    FeatureError,
+    NeedsGradients,
+    Prepares,
+    Run,
+    Tokens,
+    Values,
+    not_finite,
+    unprepared,
+)
+from ulterior.features.gradients import GradientError, backward, graph_from_inputs
 from ulterior.subject import Batch, Encoded, RowError, Subject, device_of
 
 # Examples that are encoded and sorted by length at a time: enough to cut even batches, few enough to forget.
@@ -44,7 +57,7 @@ def read(
     Batches hold examples of like length, longest first within a window, so rows come in another order than they
     were given: each batch says which rows it holds. An example's features do not depend on the batches.
 
-    Where a feature needs gradients, the forward keeps its graph, and each column of the readouts that are to be
+    Where a feature needs gradients, the forward keeps its graph, and each column of the outputs that are to be
     differentiated costs one backward pass, whatever the number of features; the model's parameters get no gradient.
 
     Args:
@@ -62,13 +75,14 @@ def read(
         text, rows in the order of the row numbers.
 
     Raises:
-        InputError: no examples, an example that cannot be encoded, or an activation that is NaN or infinite
-            (with its site and row).
+        InputError: no examples.
+        RowError: examples that cannot be encoded, or activations that are NaN or infinite (with their site and rows).
+        FeatureError: a feature that this subject cannot give.
     """
     if len(examples) == 0:
         raise InputError("there are no examples to read; at least one is needed")
     features = list(dict.fromkeys(features))
-    sites = tuple(dict.fromkeys(site for feature in features for site in feature.sites(subject)))
+    sites = tuple(dict.fromkeys(site for feature in features for site in _sites(feature, subject)))
     if batch_tokens is None:
         batch_tokens = CPU_TOKENS if device_of(subject.model).type == "cpu" else ACCELERATOR_TOKENS
         batch_tokens //= GRAPH_SHARE if any(isinstance(one, NeedsGradients) for one in features) else 1
@@ -88,11 +102,58 @@ def read(
                     reading = _read_batch(
                         subject, taken, [encoded[row] for row in rows] if encoded else [], features, sites
                     )
+                    _check_finite(reading)
                 except RowError as error:
                     raise error.among(rows + start) from None
-                _check_finite(reading, rows + start)
                 yield rows + start, {feature: _moved(values, device) for feature, values in reading.items()}
                 bar.update(len(rows))
+
+
+def begin(
+    subject: Subject, examples: Examples, features: Sequence[Feature], **how: Any
+) -> tuple[Iterator[tuple[Int[np.ndarray, " n"], Reading]], dict[Feature, str]]:
+    """Begin a read with those of the features that this subject can give.
+
+    What a subject cannot give shows in the first batch, which is read at once, and again for each time that it fails.
+
+    Args:
+        subject: The model under examination.
+        examples: At least one.
+        features: What to read, if possible.
+        how: What else ``read`` takes.
+
+    Returns:
+        What ``read`` yields of the features that remain, and why the others cannot be read.
+    """
+    left, refused = list(dict.fromkeys(features)), {}
+    while left:
+        stream = read(subject, examples, left, **how)
+        try:
+            first = next(stream)
+        except FeatureError as error:
+            refused |= dict.fromkeys(error.features, str(error))
+            left = [feature for feature in left if feature not in error.features]
+        else:
+            return chain([first], stream), refused
+    return iter(()), refused
+
+
+def _sites(feature: Feature, subject: Subject) -> tuple[str, ...]:
+    if isinstance(feature, Prepares):
+        raise unprepared(feature)
+    with _blamed(feature):
+        return feature.sites(subject)
+
+
+@contextmanager
+def _blamed(feature: Feature) -> Iterator[None]:
+    """Say of an error inside which feature cannot be read, unless it is about single examples."""
+    try:
+        yield
+    except (RowError, FeatureError):
+        raise
+    except InputError as error:
+        raise FeatureError([feature], str(error)) from error
 
 
 def _encode(subject: Subject, window: Examples, start: int) -> list[Encoded]:
@@ -124,13 +185,19 @@ def _read_batch(
     sites: Sequence[str],
 ) -> Reading:
     if not encoded:
-        run = Run(examples, Batch({}), Captured({}), None, subject)
-        return {feature: feature.read(run) for feature in features}
+        run, reading = Run(examples, Batch({}), Captured({}), None, subject), {}
+        for feature in features:
+            with _blamed(feature):
+                reading[feature] = feature.read(run)
+        return reading
     batch = subject.collate(encoded)
-    run = _run(subject, examples, batch, features, sites)
+    run, reading = _run(subject, examples, batch, features, sites), {}
     # Outside inference mode, so that the values are ordinary tensors for whoever takes them.
     with torch.no_grad():
-        return {feature: _cut(feature.read(run)) for feature in features}
+        for feature in features:
+            with _blamed(feature):
+                reading[feature] = _cut(feature.read(run))
+    return reading
 
 
 def _run(
@@ -138,15 +205,42 @@ def _run(
 ) -> Run:
     steep = [feature for feature in features if isinstance(feature, NeedsGradients)]
     if not steep:
-        with capture(subject.model, sites) as captured:
+        with _captured(subject, features, sites) as captured:
             return Run(examples, batch, captured, subject.run(batch), subject)
-    readouts = tuple(dict.fromkeys(name for feature in steep for name in feature.gradient_of))
-    differentiated = tuple(dict.fromkeys(site for feature in steep for site in feature.sites(subject)))
+    outputs = tuple(dict.fromkeys(name for feature in steep for name in feature.gradient_of))
+    of_feature = {feature: feature.sites(subject) for feature in steep}
+    differentiated = tuple(dict.fromkeys(chain.from_iterable(of_feature.values())))
     with torch.inference_mode(False), torch.enable_grad(), graph_from_inputs(subject.model, batch) as rooted:
-        with capture(subject.model, sites) as captured:
-            output = subject.run(rooted, grad=True)
-        gradients = backward(subject, batch, output, captured, readouts, differentiated)
+        with _captured(subject, features, sites) as captured:
+            try:
+                output = subject.run(rooted, grad=True)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:  # without a graph it may run; if not, that run says why
+                raise FeatureError(
+                    steep, f"the forward pass cannot keep a graph: {str(error).splitlines()[0]}"
+                ) from error
+        try:
+            gradients = backward(subject, batch, output, captured, outputs, differentiated)
+        except GradientError as error:
+            guilty = [
+                one for one in steep if error.output in one.gradient_of or error.site in of_feature[one]
+            ]
+            raise FeatureError(guilty, str(error)) from error
     return Run(examples, batch, captured, output, subject, gradients)
+
+
+@contextmanager
+def _captured(subject: Subject, features: Sequence[Feature], sites: Sequence[str]) -> Iterator[Captured]:
+    with ExitStack() as stack:
+        try:
+            captured = stack.enter_context(capture(subject.model, sites))
+        except InputError:
+            for feature in features:
+                with _blamed(feature), capture(subject.model, feature.sites(subject)):
+                    pass
+            raise
+        yield captured
 
 
 def _cut(values: dict[str, Values]) -> dict[str, Values]:
@@ -157,7 +251,7 @@ def _cut(values: dict[str, Values]) -> dict[str, Values]:
     }
 
 
-def _check_finite(reading: Reading, rows: Int[np.ndarray, " n"]) -> None:
+def _check_finite(reading: Reading) -> None:
     tensors = [
         (key, value)
         for values in reading.values()
@@ -171,12 +265,9 @@ def _check_finite(reading: Reading, rows: Int[np.ndarray, " n"]) -> None:
     finite = torch.stack([total.to(sums[0].device) for total in sums]).isfinite().tolist()
     for (key, value), is_finite in zip(tensors, finite, strict=True):
         if not is_finite:
-            row = int((~torch.isfinite(_tensor(value)).all(1)).nonzero()[0, 0])
-            owner = int(value.owner[row]) if isinstance(value, Tokens) else row
-            raise InputError(
-                f"the activation at '{key}' is NaN or infinite for row {rows[owner]} (counted from 0);"
-                " a wider dtype (float32, bfloat16) may help"
-            )
+            bad = (~torch.isfinite(_tensor(value)).all(1)).nonzero()[:, 0]
+            owners = value.owner[bad.to(value.owner.device)] if isinstance(value, Tokens) else bad
+            raise RowError(owners.unique().tolist(), not_finite("value", key))
 
 
 def _tensor(value: Tensor | Tokens) -> Tensor:
