@@ -1,0 +1,1 @@
+"""Adversarial examples: tiny, chosen changes of an image that change the answer."""
