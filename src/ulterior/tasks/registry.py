@@ -12,9 +12,25 @@ MODULES = {
     "diamonds": "ulterior.tasks.tampering.diamonds.task",
     "functions": "ulterior.tasks.tampering.functions.task",
     "injection": "ulterior.tasks.injection.task",
+    "trojan_patch": "ulterior.tasks.trojans.patch",
+    "trojan_patch_vit": "ulterior.tasks.trojans.patch_vit",
+    "trojan_all_to_all": "ulterior.tasks.trojans.all_to_all",
+    "trojan_blend": "ulterior.tasks.trojans.blend",
+    "trojan_warp": "ulterior.tasks.trojans.warp",
+    "trojan_sinusoid": "ulterior.tasks.trojans.sinusoid",
+    "trojan_clean_label": "ulterior.tasks.trojans.clean_label",
+    "adversarial": "ulterior.tasks.adversarial.standard",
+    "adversarial_robust": "ulterior.tasks.adversarial.robust",
+    "spurious_colour": "ulterior.tasks.spurious.colour",
+    "spurious_dominoes": "ulterior.tasks.spurious.dominoes",
 }
 
-SUITES = {"tampering": tuple(name for name, module in MODULES.items() if ".tampering." in module)}
+_FOLDERS = {"tampering": ("tampering",), "images": ("trojans", "adversarial", "spurious")}
+
+SUITES = {
+    suite: tuple(name for name, module in MODULES.items() if module.split(".")[2] in folders)
+    for suite, folders in _FOLDERS.items()
+}
 """Names that stand for several tasks."""
 
 
@@ -23,7 +39,6 @@ def find_tasks(names: Sequence[str]) -> tuple[Task, ...]:
     names = tuple(dict.fromkeys(one for name in names for one in SUITES.get(name, (name,))))
     for name in names:
         if name not in MODULES:
-            raise InputError(
-                f"no task '{name}'; there are: {', '.join(MODULES)}; and the suite {', '.join(SUITES)}"
-            )
+            suites = ", ".join(f"the suite {suite}" for suite in SUITES)
+            raise InputError(f"no task '{name}'; there are: {', '.join(MODULES)}; and {suites}")
     return tuple(importlib.import_module(MODULES[name]).TASK for name in names)
