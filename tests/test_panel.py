@@ -16,11 +16,15 @@ from ulterior.detectors.catalogue import (
     quantum_entropy,
     surface,
 )
+from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
 from ulterior.features.activations import activations
 from ulterior.panel import PanelSettings, fit_and_score_untrusted, fit_panel, split_trusted
+from ulterior.scores.probes import TrustedProbe
 
 SITES = ("first", "second")
+SMALL = (mahalanobis(activations(SITES)), quantum_entropy(activations(SITES)))
+CROSSED = PanelSettings(cross_fit=True)
 
 
 def small_panel():
@@ -132,3 +136,99 @@ def test_a_scratch_folder_that_cannot_be_used_is_named(tmp_path):
         fit_panel(
             [nearest_neighbours(activations(SITES))], counted_subject(), points(50, 0), settings=missing
         )
+
+
+def test_a_detector_is_offline_if_it_is_fitted_on_what_it_judges():
+    feature = activations(SITES)
+    modes = {one.name: one.mode for one in (mahalanobis(feature), quantum_entropy(feature), surface())}
+    assert modes == {"mahalanobis": "online", "quantum_entropy": "offline", "surface": "offline"}
+    assert Detector("probe", feature, TrustedProbe("good"), "probes", "").mode == "online"
+
+
+def test_one_example_scores_as_in_its_batch():
+    subject, test = counted_subject(), points(8, 2)
+    panel = fit_panel([*SMALL, surface()], subject, points(100, 0), points(60, 1))
+    together = panel.score(subject, test)
+    for row in (0, 5):
+        for name, alone in panel.score(subject, test.take(np.array([row]))).items():
+            np.testing.assert_allclose(alone.fused[0], together[name].fused[row], rtol=1e-4, err_msg=name)
+            assert alone.p[0] == together[name].p[row]
+
+
+def false_alarms(settings: PanelSettings, alpha: float = 0.1, trials: int = 12) -> np.ndarray:
+    """Share of untrusted examples, all of them usual, with p <= alpha: quantum entropy in each trial."""
+    rates = []
+    for trial in range(trials):
+        # As many features as half of the untrusted examples: an in-sample fit learns their noise.
+        trusted, untrusted = points(60, 2 * trial), points(16, 2 * trial + 1)
+        detector = quantum_entropy(activations(SITES))
+        _, scores = fit_and_score_untrusted(
+            [detector], counted_subject(), trusted, untrusted, settings=replace(settings, seed=trial)
+        )
+        rates.append((scores["quantum_entropy"].p <= alpha).mean())
+    return np.array(rates)
+
+
+def test_with_cross_fitting_false_alarms_of_offline_detectors_stay_at_the_rate_and_without_they_do_not():
+    crossed, in_sample = false_alarms(CROSSED), false_alarms(PanelSettings())
+    error = crossed.std() / np.sqrt(len(crossed))
+    assert crossed.mean() <= 0.1 + 3 * error
+    assert in_sample.mean() > 0.1 + 3 * error
+    assert in_sample.mean() > 2 * crossed.mean()
+
+
+def test_cross_fitting_costs_no_second_pass_and_leaves_online_detectors_and_the_panel_as_they_are():
+    trusted, untrusted = points(100, 0), points(60, 1)
+    subject = counted_subject()
+    crossed, by_half = fit_and_score_untrusted(SMALL, subject, trusted, untrusted, settings=CROSSED)
+    assert subject.model.rows == 160
+    plain, scores = fit_and_score_untrusted(SMALL, counted_subject(), trusted, untrusted)
+    assert list(by_half) == list(scores) == ["mahalanobis", "quantum_entropy"]
+    np.testing.assert_array_equal(by_half["mahalanobis"].p, scores["mahalanobis"].p)
+    assert crossed.calibrations.keys() == plain.calibrations.keys() == crossed.seconds.keys() - {"pass"}
+    for name, fresh in crossed.score(counted_subject(), points(20, 2)).items():
+        np.testing.assert_array_equal(fresh.p, plain.score(counted_subject(), points(20, 2))[name].p)
+    assert {name: one.in_sample for name, one in scores.items()} == {
+        "mahalanobis": False,
+        "quantum_entropy": True,
+    }
+    assert not any(one.in_sample for one in by_half.values())
+
+
+def test_cross_fitted_scores_are_those_of_a_fit_on_the_other_half():
+    trusted, untrusted = points(100, 0), points(60, 1)
+    _, by_half = fit_and_score_untrusted(SMALL, counted_subject(), trusted, untrusted, settings=CROSSED)
+    second = np.random.default_rng((0, 1)).permutation(60) % 2 == 1
+    for own in (second, ~second):
+        other = untrusted.take(np.flatnonzero(~own))
+        slow = fit_panel(SMALL, counted_subject(), trusted, other)
+        expected = slow.score(counted_subject(), untrusted.take(np.flatnonzero(own)))["quantum_entropy"]
+        for part in ("site_scores", "site_p", "fused", "p"):
+            found = getattr(by_half["quantum_entropy"], part)[own]
+            np.testing.assert_allclose(found, getattr(expected, part), rtol=1e-3, err_msg=part)
+
+
+def test_cross_fitting_still_finds_planted_anomalies_and_leaves_out_what_a_half_is_too_small_for():
+    trusted = points(200, 0)
+    from ulterior.examples import concat
+
+    untrusted = concat([points(60, 1), points(20, 2, shift=1.0)])
+    _, scores = fit_and_score_untrusted(SMALL, counted_subject(), trusted, untrusted, settings=CROSSED)
+    p = scores["quantum_entropy"].p
+    assert (p[60:] <= 0.05).mean() > 0.7
+    panel, scores = fit_and_score_untrusted(SMALL, counted_subject(), trusted, points(3, 1), settings=CROSSED)
+    assert list(scores) == list(panel.calibrations) == ["mahalanobis"]
+    assert "need at least 2" in panel.skipped["quantum_entropy"]
+
+
+def test_a_batch_alarm_is_quiet_on_fresh_trusted_examples_and_rings_on_shifted_ones():
+    subject = counted_subject()
+    panel = fit_panel([mahalanobis(activations(SITES))], subject, points(400, 0))
+    fresh = [panel.drift(panel.score(subject, points(40, 10 + i)))["mahalanobis"].p for i in range(20)]
+    # Twenty batches at 5%, all against one reference: more than four alarms have a chance of one in a thousand.
+    assert sum(p <= 0.05 for p in fresh) <= 4
+    moved = panel.drift(panel.score(subject, points(40, 1, shift=1.0)))["mahalanobis"]
+    assert moved.p < 1e-4
+    assert moved.effect.low > 0.5
+    with pytest.raises(InputError, match="'other' is not in this panel; it has: mahalanobis"):
+        panel.drift({"other": panel.score(subject, points(5, 1))["mahalanobis"]})

@@ -94,8 +94,17 @@ class Fitters:
                         self._fitter((feature, key, statistic), value).update(*parts[statistic.group])
 
     def finish(self) -> dict[Address, Any]:
-        """What each fitter gathered; statistics of groups without examples are absent."""
-        return {address: fitter.finish() for address, fitter in self._fitters.items()}
+        """What each fitter gathered, or the ``InputError`` that says why that is not enough: one row has no spread.
+
+        Statistics of groups without examples are absent.
+        """
+        found: dict[Address, Any] = {}
+        for address, fitter in self._fitters.items():
+            try:
+                found[address] = fitter.finish()
+            except InputError as error:  # only the detectors that need it are left out
+                found[address] = error
+        return found
 
     def _fitter(self, address: Address, value: Values) -> Fitter:
         if address not in self._fitters:
@@ -144,6 +153,9 @@ def _fit_score(
         absent = [need.group for need, statistic in statistics.items() if statistic is None]
         if absent:
             raise InputError(f"there are no {absent[0]} examples to fit on")
+        for statistic in statistics.values():
+            if isinstance(statistic, InputError):
+                raise statistic
     if isinstance(score, Joint):
         places: dict[str, dict[str, Mapping[Statistic, Any]]] = defaultdict(dict)
         for key, statistics in given.items():

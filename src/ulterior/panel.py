@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from ulterior.calibration import Calibration, calibrate
+from ulterior.calibration import Calibration, Drift, calibrate, drift
 from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
 from ulterior.examples import Examples, concat
 from ulterior.features.feature import Feature
-from ulterior.features.preparing import prepare
-from ulterior.features.reading import begin, read
-from ulterior.fitting import PASS, FittedDetector, Fitters, Seconds, fit_scores, score_stream, timed
+from ulterior.features.reading import read
+from ulterior.fitting import FittedDetector, Fitters, Seconds, fit_scores, score_stream, timed
 from ulterior.spill import Spill
 from ulterior.subject import Subject
 
 Condition = Callable[[Examples], np.ndarray]
+HALF = ", fitted on half "
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ class PanelSettings:
         batch_tokens: Size of a forward batch in tokens, padding included; what suits the device if not given.
         scratch: Folder for what does not fit in memory; the system's temporary folder if not given.
         progress: Whether to show a progress bar.
+        cross_fit: Whether ``fit_and_score_untrusted`` fits offline detectors on each half of the untrusted examples
+            and has them score the other, so that their p-values hold; they then learn from half as many.
     """
 
     held_out: float = 0.3
@@ -43,6 +44,7 @@ class PanelSettings:
     batch_tokens: int | None = None
     scratch: Path | None = None
     progress: bool = False
+    cross_fit: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,7 @@ class DetectorScores:
         site_p: p-values ``[n, keys]`` of the single sites.
         fused: The detector's one number ``[n]``; higher is more anomalous.
         p: Conformal p-value ``[n]``: of trusted examples, at most a share ``alpha`` has ``p <= alpha``.
+        in_sample: Whether the detector was fitted on these very examples; then ``p`` is too small.
     """
 
     keys: tuple[str, ...]
@@ -62,6 +65,7 @@ class DetectorScores:
     site_p: np.ndarray
     fused: np.ndarray
     p: np.ndarray
+    in_sample: bool = False
 
     def strangest_sites(self, row: int, most: int = 3) -> dict[str, float]:
         """The sites with the smallest p-values for one example, smallest first."""
@@ -105,6 +109,20 @@ class FittedPanel:
             judged[name] = DetectorScores(keys[name], scores, verdict.site_p, verdict.fused, verdict.p)
         return judged
 
+    def drift(self, scores: Mapping[str, DetectorScores]) -> dict[str, Drift]:
+        """Whether a batch as a whole scores otherwise than trusted examples: a p-value and an effect by detector.
+
+        Of batches of trusted examples, a share ``alpha`` has ``p <= alpha``, but not of examples that a detector was
+        fitted on (``in_sample``). A batch may drift with none of its examples strange enough to be flagged.
+
+        Raises:
+            InputError: a detector that is not of this panel, or no examples.
+        """
+        for name in scores:
+            if name not in self.calibrations:
+                raise InputError(f"'{name}' is not in this panel; it has: {', '.join(self.calibrations)}")
+        return {name: drift(self.calibrations[name].reference, one.fused) for name, one in scores.items()}
+
 
 def fit_panel(
     detectors: Sequence[Detector],
@@ -142,13 +160,21 @@ def fit_and_score_untrusted(
     """Fit on both sets and score the untrusted one, still with a single forward an example.
 
     The untrusted examples' features wait on disk (see ``Spill``) until the fit is done.
+
+    Offline detectors are fitted on the examples that they judge, and flag too many of them, unless
+    ``settings.cross_fit``. With it, the panel that is returned is the same, fitted on all; the scores of each half of
+    the untrusted examples come from detectors that were fitted on the other half and calibrated by themselves.
     """
     settings = settings or PanelSettings()
     with _scratch(settings) as folder:
         spill = Spill(folder)
         panel = _fit(detectors, subject, trusted, untrusted, None, settings, spill)
         scores = score_stream(panel.detectors, spill.replay(), len(untrusted), panel.seconds)
-        return panel, panel.judge(scores)
+        judged = panel.judge(scores)
+        if settings.cross_fit:
+            return _without_halves(panel), _crossed(panel, judged, _halves(len(untrusted), settings))
+        offline = {one.detector.name for one in panel.detectors if one.detector.mode == "offline"}
+        return panel, {name: replace(one, in_sample=name in offline) for name, one in judged.items()}
 
 
 def split_trusted(
@@ -179,23 +205,23 @@ def _fit(
     fit_rows, held_rows = split_trusted(trusted, condition, settings)
     parts = [trusted.take(fit_rows), *([untrusted] if untrusted is not None else [])]
     examples, is_trusted = concat(parts), np.repeat([True, False], [len(fit_rows), len(untrusted or ())])
-    features, started = _features(detectors), time.perf_counter()
-    ready, unread = prepare(
-        features, subject, parts[0], seed=settings.seed, batch_tokens=settings.batch_tokens
-    )
-    stream, refused = begin(subject, examples, list(ready.values()), **_how(settings, "fit"))
-    unread |= {feature: refused[one] for feature, one in ready.items() if one in refused}
-    unfit = {one.name: unread[one.feature] for one in detectors if one.feature in unread}
-    detectors = [replace(one, feature=ready[one.feature]) for one in detectors if one.name not in unfit]
-    seconds: Seconds = {PASS: time.perf_counter() - started}
+    features = _features(detectors)
+    seconds: Seconds = {}
     with _scratch(settings) as folder:
-        fitters = Fitters(detectors, _groups(parts, is_trusted, condition), folder)
-        for rows, reading in timed(stream, seconds):
-            fitters.update(rows, reading)
+        plans = [(detectors, _groups(parts, is_trusted, condition))]
+        if spill is not None and settings.cross_fit:
+            plans += _half_plans(*plans[0], _halves(len(examples) - len(fit_rows), settings))
+        fitters = [Fitters(some, groups, folder) for some, groups in plans]
+        for rows, reading in timed(_read(subject, examples, features, settings, "fit"), seconds):
+            for one in fitters:
+                one.update(rows, reading)
             if spill is not None:
                 spill.append(rows - len(fit_rows), reading, keep=~is_trusted[rows])
-        fitted, skipped = fit_scores(detectors, fitters, examples, seconds)
-        skipped = unfit | skipped
+        fitted: list[FittedDetector] = []
+        skipped: dict[str, str] = {}
+        for (some, _), gathered in zip(plans, fitters, strict=True):
+            more, reasons = fit_scores(some, gathered, examples, seconds)
+            fitted, skipped = fitted + more, skipped | reasons
     if not fitted:
         raise InputError(
             "no detector could be fitted; " + "; ".join(f"{n}: {why}" for n, why in skipped.items())
@@ -227,6 +253,74 @@ def _groups(
     }
 
 
+def _halves(n: int, settings: PanelSettings) -> np.ndarray:
+    """Which of the untrusted examples are in the second half: a mask ``[n]`` of a random draw."""
+    return np.random.default_rng((settings.seed, 1)).permutation(n) % 2 == 1
+
+
+def _half_plans(
+    detectors: Sequence[Detector], groups: Mapping[str, np.ndarray], second: np.ndarray
+) -> list[tuple[Sequence[Detector], dict[str, np.ndarray]]]:
+    """The offline detectors under two further names, each with groups that lack the other half's untrusted rows."""
+    offline = [one for one in detectors if one.mode == "offline"]
+    plans = []
+    for half in (0, 1):
+        inside = np.ones(len(groups["untrusted"]), bool)
+        inside[groups["untrusted"]] = second == half
+        named = [replace(one, name=f"{one.name}{HALF}{half}") for one in offline]
+        plans.append((named, {name: mask & inside for name, mask in groups.items()}))
+    return plans
+
+
+def _crossed(
+    panel: FittedPanel, judged: Mapping[str, DetectorScores], second: np.ndarray
+) -> dict[str, DetectorScores]:
+    """Of each offline detector, what either half's examples score by the fit on the other half."""
+    crossed = {}
+    for name in _without_halves(panel).calibrations:
+        if f"{name}{HALF}0" not in judged:
+            crossed[name] = judged[name]
+            continue
+        by_first, by_second = (judged[f"{name}{HALF}{half}"] for half in (0, 1))
+        crossed[name] = _picked(second, by_first, by_second)
+    return crossed
+
+
+def _picked(second: np.ndarray, one: DetectorScores, other: DetectorScores) -> DetectorScores:
+    """``one`` of the rows in the mask, ``other`` of the rest."""
+    if one.keys != other.keys:
+        raise InputError(
+            f"fitted on halves, a detector chose {', '.join(one.keys)} and {', '.join(other.keys)}, and so cannot"
+            " be cross-fitted; leave it out, or do without cross-fitting"
+        )
+
+    def of(part: str) -> np.ndarray:
+        first, rest = getattr(one, part), getattr(other, part)
+        return np.where(second if first.ndim == 1 else second[:, None], first, rest)
+
+    return DetectorScores(one.keys, of("site_scores"), of("site_p"), of("fused"), of("p"))
+
+
+def _without_halves(panel: FittedPanel) -> FittedPanel:
+    """The panel of the detectors that were fitted on all rows; one that a half could not be fitted of is left out."""
+    skipped = {name.split(HALF)[0]: why for name, why in panel.skipped.items()}
+    seconds: Seconds = {}
+    for name, spent in panel.seconds.items():
+        own = name.split(HALF)[0]
+        seconds[own] = seconds.get(own, 0.0) + spent
+    kept = [
+        one for one in panel.detectors if HALF not in one.detector.name and one.detector.name not in skipped
+    ]
+    names = [one.detector.name for one in kept]
+    return FittedPanel(
+        tuple(kept),
+        {name: panel.calibrations[name] for name in names},
+        {name: panel.reference[name] for name in names},
+        skipped,
+        seconds,
+    )
+
+
 def _features(detectors: Sequence[Detector]) -> list[Feature]:
     return list(dict.fromkeys(detector.feature for detector in detectors))
 
@@ -234,14 +328,8 @@ def _features(detectors: Sequence[Detector]) -> list[Feature]:
 def _read(
     subject: Subject, examples: Examples, features: list[Feature], settings: PanelSettings, step: str
 ) -> Any:
-    return read(subject, examples, features, **_how(settings, step))
-
-
-def _how(settings: PanelSettings, step: str) -> dict[str, Any]:
-    return {
-        "batch_tokens": settings.batch_tokens,
-        "progress": step if settings.progress else None,
-    }
+    progress = step if settings.progress else None
+    return read(subject, examples, features, batch_tokens=settings.batch_tokens, progress=progress)
 
 
 def _check_names(detectors: Sequence[Detector]) -> None:

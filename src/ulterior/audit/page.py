@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ulterior.audit.run import Audit, AuditResult, drift_sentence, in_sample_detectors
+from ulterior.audit.run import Audit, AuditResult, drift_sentence
 from ulterior.metrics import Estimate, auroc, false_alarm_rate, recall_at
 from ulterior.report import (
     Group,
@@ -109,7 +109,7 @@ def _leaderboard(result: AuditResult, alpha: float) -> Leaderboard:
             Metric("false alarms", "false alarms", "rate", f"p ≤ {alpha:.2g}", target=alpha),
         ]
     roles, standings = _roles(result), []
-    in_sample = in_sample_detectors(result.monitor)
+    in_sample = {name for name, scores in result.scores.items() if scores.in_sample}
     for fitted in result.monitor.panel.detectors:
         detector, scores = fitted.detector, result.scores[fitted.detector.name]
         flags = scores.p <= alpha

@@ -92,18 +92,13 @@ class AuditResult:
     @property
     def decided_in_sample(self) -> bool:
         """Whether the deciding detector was fitted on the examples that it judges."""
-        return self.monitor.decide in in_sample_detectors(self.monitor)
+        return self.decisive.in_sample
 
     @property
     def flagged(self) -> np.ndarray:
         """Rows whose p-value is at most alpha, the strangest first."""
         rows = np.flatnonzero(self.decisive.p <= self.monitor.alpha)
         return rows[np.argsort(-self.decisive.fused[rows], kind="stable")]
-
-
-def in_sample_detectors(monitor: Monitor) -> set[str]:
-    """Names of the detectors that were fitted on the untrusted examples of the audit."""
-    return {one.detector.name for one in monitor.panel.detectors if one.detector.fits_untrusted}
 
 
 def audit(

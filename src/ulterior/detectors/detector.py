@@ -11,6 +11,7 @@ from ulterior.scores.score import Joint, Score
 from ulterior.serialise import saved
 
 Role = Literal["method", "baseline", "control", "ceiling", "oracle"]
+Mode = Literal["online", "offline"]
 
 
 @saved
@@ -40,10 +41,13 @@ class Detector:
     role: Role = "method"
 
     @property
-    def fits_untrusted(self) -> bool:
-        """Whether fitting uses untrusted examples.
+    def mode(self) -> Mode:
+        """``offline`` if fitting takes in the untrusted examples that are to be judged; ``online`` if not.
 
-        If those are the very examples that are then scored, they look a little stranger than fresh ones would, and
-        p-values, which rest on trusted examples that the fit has not seen, come out too small.
+        An online detector judges one example as it comes. So does an offline one that was fitted on earlier untrusted
+        examples; but if those are the very examples that are then scored, they look stranger than fresh ones
+        would, and p-values, which rest on trusted examples that the fit has not seen, come out too small (see
+        ``PanelSettings.cross_fit``).
         """
-        return any(need.group in ("untrusted", "suspects") for need in self.score.needs)
+        compares = any(need.group in ("untrusted", "suspects") for need in self.score.needs)
+        return "offline" if compares else "online"
