@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,9 @@ from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
 from ulterior.examples import Examples, concat
 from ulterior.features.feature import Feature
-from ulterior.features.reading import read
-from ulterior.fitting import FittedDetector, Fitters, Seconds, fit_scores, score_stream, timed
+from ulterior.features.preparing import prepare
+from ulterior.features.reading import begin, read
+from ulterior.fitting import PASS, FittedDetector, Fitters, Seconds, fit_scores, score_stream, timed
 from ulterior.spill import Spill
 from ulterior.subject import Subject
 
@@ -205,14 +207,21 @@ def _fit(
     fit_rows, held_rows = split_trusted(trusted, condition, settings)
     parts = [trusted.take(fit_rows), *([untrusted] if untrusted is not None else [])]
     examples, is_trusted = concat(parts), np.repeat([True, False], [len(fit_rows), len(untrusted or ())])
-    features = _features(detectors)
-    seconds: Seconds = {}
+    features, started = _features(detectors), time.perf_counter()
+    ready, unread = prepare(
+        features, subject, parts[0], seed=settings.seed, batch_tokens=settings.batch_tokens
+    )
+    stream, refused = begin(subject, examples, list(ready.values()), **_how(settings, "fit"))
+    unread |= {feature: refused[one] for feature, one in ready.items() if one in refused}
+    unfit = {one.name: unread[one.feature] for one in detectors if one.feature in unread}
+    detectors = [replace(one, feature=ready[one.feature]) for one in detectors if one.name not in unfit]
+    seconds: Seconds = {PASS: time.perf_counter() - started}
     with _scratch(settings) as folder:
         plans = [(detectors, _groups(parts, is_trusted, condition))]
         if spill is not None and settings.cross_fit:
             plans += _half_plans(*plans[0], _halves(len(examples) - len(fit_rows), settings))
         fitters = [Fitters(some, groups, folder) for some, groups in plans]
-        for rows, reading in timed(_read(subject, examples, features, settings, "fit"), seconds):
+        for rows, reading in timed(stream, seconds):
             for one in fitters:
                 one.update(rows, reading)
             if spill is not None:
@@ -222,6 +231,7 @@ def _fit(
         for (some, _), gathered in zip(plans, fitters, strict=True):
             more, reasons = fit_scores(some, gathered, examples, seconds)
             fitted, skipped = fitted + more, skipped | reasons
+        skipped = unfit | skipped
     if not fitted:
         raise InputError(
             "no detector could be fitted; " + "; ".join(f"{n}: {why}" for n, why in skipped.items())
@@ -328,8 +338,14 @@ def _features(detectors: Sequence[Detector]) -> list[Feature]:
 def _read(
     subject: Subject, examples: Examples, features: list[Feature], settings: PanelSettings, step: str
 ) -> Any:
-    progress = step if settings.progress else None
-    return read(subject, examples, features, batch_tokens=settings.batch_tokens, progress=progress)
+    return read(subject, examples, features, **_how(settings, step))
+
+
+def _how(settings: PanelSettings, step: str) -> dict[str, Any]:
+    return {
+        "batch_tokens": settings.batch_tokens,
+        "progress": step if settings.progress else None,
+    }
 
 
 def _check_names(detectors: Sequence[Detector]) -> None:
