@@ -1,11 +1,13 @@
 """Numerics over arrays [n, d] and texts; knows no model. Higher means more anomalous, always."""
 
 from ulterior.scores.above import Above
+from ulterior.scores.abstraction import FittedAbstraction, LocallyConsistentAbstraction
 from ulterior.scores.ccs import CCS
 from ulterior.scores.contrast import CRC, VINC, Contrast, FittedContrast
 from ulterior.scores.coordinates import L0, FittedL0, FittedLaplace, Laplace
 from ulterior.scores.directions import LDA, ConceptRemoval, MeanDifference, RandomProbe, ShuffledProbe
 from ulterior.scores.diverse import DiverseHeads, HiddenHead
+from ulterior.scores.evolution import TED, FittedTED
 from ulterior.scores.gaussian import Diagonal, Mahalanobis, PCAMahalanobis, PCAResidual, RelativeMahalanobis
 from ulterior.scores.heads import HeadTraining
 from ulterior.scores.isolation import FittedForest, IsolationForest
@@ -19,7 +21,7 @@ from ulterior.scores.outputs import Confidence, Delta, UntrustedBaseline
 from ulterior.scores.priors import CheckedProbe, SimplicityProbe, SpeedProbe
 from ulterior.scores.probes import Ceiling, DirtinessProbe, TamperingProbe, TrustedProbe
 from ulterior.scores.quadratic import Quadratic
-from ulterior.scores.score import Columns, FittedScore, Score, Selects
+from ulterior.scores.score import Columns, FittedScore, Joint, JointFitted, Score, Selects
 from ulterior.scores.shrinkage import SmallSampleWarning
 from ulterior.scores.spectral import QuantumEntropy, SpectralSignature
 from ulterior.scores.spectre import SPECTRE
@@ -34,6 +36,7 @@ __all__ = [
     "LDA",
     "LOF",
     "SPECTRE",
+    "TED",
     "VINC",
     "Above",
     "Ceiling",
@@ -46,6 +49,7 @@ __all__ = [
     "Diagonal",
     "DirtinessProbe",
     "DiverseHeads",
+    "FittedAbstraction",
     "FittedContrast",
     "FittedForest",
     "FittedL0",
@@ -57,13 +61,17 @@ __all__ = [
     "FittedRatio",
     "FittedScore",
     "FittedSurface",
+    "FittedTED",
     "Fitter",
     "HeadTraining",
     "HiddenHead",
     "IsolationForest",
+    "Joint",
+    "JointFitted",
     "Laplace",
     "LikelihoodRatio",
     "Linear",
+    "LocallyConsistentAbstraction",
     "Mahalanobis",
     "MeanDifference",
     "Moments",
