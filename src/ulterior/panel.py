@@ -137,6 +137,10 @@ def fit_panel(
 ) -> FittedPanel:
     """Fit all detectors from one forward pass over the trusted and untrusted examples.
 
+    Features that must know trusted examples before they can be read (a mean ablation, a probe) share one more forward
+    over a bounded sample of those that are fitted on; see ``prepare``. A detector whose feature this subject cannot
+    give is left out, with the reason.
+
     Args:
         detectors: What to fit; names must differ.
         subject: The model under examination.
