@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from ulterior.scores import (
     LDA,
     LOF,
     SPECTRE,
+    VAE,
     VINC,
     Above,
+    Beatrix,
     Ceiling,
     ConceptRemoval,
     Confidence,
@@ -29,6 +32,7 @@ from ulterior.scores import (
     DirtinessProbe,
     DiverseHeads,
     FittedScore,
+    Flow,
     HeadTraining,
     IsolationForest,
     Laplace,
@@ -39,6 +43,7 @@ from ulterior.scores import (
     OneClassSVM,
     PCAMahalanobis,
     PCAResidual,
+    PyOD,
     QuantumEntropy,
     RandomProbe,
     RelativeMahalanobis,
@@ -213,6 +218,10 @@ def cases() -> list[Case]:
         "LOF, bounded": LOF(k=5, bound=50),
         "isolation forest": IsolationForest(trees=50, rows=64),
         "one-class SVM": OneClassSVM(),
+        "flow": Flow(hidden=16, steps=40),
+        "flow, few directions": Flow(directions=3, hidden=8, steps=20),
+        "VAE": VAE(code=2, hidden=16, steps=40),
+        "Beatrix": Beatrix(),
         "tampering probe": TamperingProbe(),
         "ceiling": Ceiling(),
         "dirtiness probe": DirtinessProbe(),
@@ -256,6 +265,8 @@ def cases() -> list[Case]:
     return [
         *(Case(name, score, vectors, far, labels) for name, score in on_vectors.items()),
         *(Case(name, score, vectors, bad, labels) for name, score in on_outcomes.items()),
+        Case("Beatrix, classes", Beatrix("good", coordinates=6), vectors, high * 3, labels),
+        *(Case("PyOD", PyOD("knn.KNN"), vectors, far, {}) for _ in range(bool(find_spec("pyod")))),
         Case("above", Above(), vectors, high, {}),
         Case("likelihood ratio, EM", LikelihoodRatio(em_steps=20), vectors, 0.9 * centre + 0.1 * far, labels),
         Case("PCA Mahalanobis", PCAMahalanobis(), vectors, high, {}),

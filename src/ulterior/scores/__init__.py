@@ -2,12 +2,14 @@
 
 from ulterior.scores.above import Above
 from ulterior.scores.abstraction import FittedAbstraction, LocallyConsistentAbstraction
+from ulterior.scores.beatrix import Beatrix, FittedBeatrix
 from ulterior.scores.ccs import CCS
 from ulterior.scores.contrast import CRC, VINC, Contrast, FittedContrast
 from ulterior.scores.coordinates import L0, FittedL0, FittedLaplace, Laplace
 from ulterior.scores.directions import LDA, ConceptRemoval, MeanDifference, RandomProbe, ShuffledProbe
 from ulterior.scores.diverse import DiverseHeads, HiddenHead
 from ulterior.scores.evolution import TED, FittedTED
+from ulterior.scores.flow import FittedFlow, Flow
 from ulterior.scores.gaussian import Diagonal, Mahalanobis, PCAMahalanobis, PCAResidual, RelativeMahalanobis
 from ulterior.scores.heads import HeadTraining
 from ulterior.scores.isolation import FittedForest, IsolationForest
@@ -17,6 +19,7 @@ from ulterior.scores.lof import LOF, FittedLOF
 from ulterior.scores.moments import Moments, MomentsFitter, Shrinkage
 from ulterior.scores.neighbours import FittedNeighbours, NearestNeighbours
 from ulterior.scores.one_class import FittedOneClass, OneClassSVM
+from ulterior.scores.outlier_models import FittedPyOD, PyOD
 from ulterior.scores.outputs import Confidence, Delta, UntrustedBaseline
 from ulterior.scores.priors import CheckedProbe, SimplicityProbe, SpeedProbe
 from ulterior.scores.probes import Ceiling, DirtinessProbe, TamperingProbe, TrustedProbe
@@ -28,6 +31,8 @@ from ulterior.scores.spectre import SPECTRE
 from ulterior.scores.statistics import Fitter, MomentsOf, Statistic, StoreOf
 from ulterior.scores.store import Stored, StoreFitter, TextFitter
 from ulterior.scores.surface import FittedLength, FittedSurface, Surface, SurfaceLength
+from ulterior.scores.vae import VAE, FittedVAE
+from ulterior.scores.whitening import Whitening
 
 __all__ = [
     "CCS",
@@ -37,8 +42,10 @@ __all__ = [
     "LOF",
     "SPECTRE",
     "TED",
+    "VAE",
     "VINC",
     "Above",
+    "Beatrix",
     "Ceiling",
     "CheckedProbe",
     "Columns",
@@ -50,7 +57,9 @@ __all__ = [
     "DirtinessProbe",
     "DiverseHeads",
     "FittedAbstraction",
+    "FittedBeatrix",
     "FittedContrast",
+    "FittedFlow",
     "FittedForest",
     "FittedL0",
     "FittedLOF",
@@ -58,11 +67,14 @@ __all__ = [
     "FittedLength",
     "FittedNeighbours",
     "FittedOneClass",
+    "FittedPyOD",
     "FittedRatio",
     "FittedScore",
     "FittedSurface",
     "FittedTED",
+    "FittedVAE",
     "Fitter",
+    "Flow",
     "HeadTraining",
     "HiddenHead",
     "IsolationForest",
@@ -81,6 +93,7 @@ __all__ = [
     "OneClassSVM",
     "PCAMahalanobis",
     "PCAResidual",
+    "PyOD",
     "Quadratic",
     "QuantumEntropy",
     "RandomProbe",
@@ -103,4 +116,5 @@ __all__ = [
     "TextFitter",
     "TrustedProbe",
     "UntrustedBaseline",
+    "Whitening",
 ]
