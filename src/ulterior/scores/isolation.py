@@ -61,7 +61,8 @@ class IsolationForest:
                 f"IsolationForest(trees={self.trees}, rows={self.rows}) with {len(x)} stored rows: give at least 1"
                 " tree, and at least 2 rows to grow it on"
             )
-        forest = Forest(n_estimators=self.trees, max_samples=used, random_state=self.seed).fit(x)
+        size: Any = used  # the library's default, a text, hides the other types that it takes
+        forest = Forest(n_estimators=self.trees, max_samples=size, random_state=self.seed).fit(x)
         return _exported([one.tree_ for one in forest.estimators_], used)
 
 

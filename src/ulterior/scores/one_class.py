@@ -61,7 +61,8 @@ class OneClassSVM:
         moments = moments_in(given, self.needs[0])
         mean, scale = moments.mean, moments.variances.sqrt()
         z = (vectors(stored_in(given, self.needs[1]).x).double() - mean) / scale
-        gamma = 1 / len(mean) if self.gamma is None else self.gamma
+        # Any: the library's default, a text, hides the other types that it takes.
+        gamma: Any = 1 / len(mean) if self.gamma is None else self.gamma
         machine = Machine(nu=self.nu, gamma=gamma).fit(z.numpy())
         return FittedOneClass(
             mean,
