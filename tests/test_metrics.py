@@ -14,10 +14,12 @@ from sklearn.metrics import roc_auc_score
 
 from ulterior.errors import InputError
 from ulterior.metrics import (
+    Difference,
     Estimate,
     auroc,
     clopper_pearson,
     false_alarm_rate,
+    holm,
     paired_auroc_difference,
     recall_at,
     verdict,
@@ -101,11 +103,12 @@ def test_one_class_only_is_undefined_and_never_a_half(labels):
     for found in (
         auroc(scores, labels),
         recall_at(scores, labels),
-        paired_auroc_difference(scores, scores, labels),
     ):
         assert found == Estimate(None, None, None, len(labels))
         assert not found.defined
-    assert verdict(paired_auroc_difference(scores, scores, labels)) == "undefined"
+    difference = paired_auroc_difference(scores, scores, labels)
+    assert difference == Difference(None, None, None, len(labels), None)
+    assert verdict(difference) == "undefined"
 
 
 def test_scores_that_are_not_numbers_or_do_not_fit_are_refused():
@@ -276,3 +279,36 @@ def test_paired_intervals_cover_the_true_difference():
         found = paired_auroc_difference(a, b, labels)
         hits += found.low <= truth <= found.high  # pyright: ignore
     assert 0.91 <= hits / 300 <= 0.985
+
+
+def test_the_p_value_of_no_difference_is_uniform_and_of_a_large_one_tiny():
+    p = []
+    for seed in range(200):
+        a, b, labels, _ = two_detectors(np.random.default_rng(seed), 200, 0.6, 0.6)
+        p.append(paired_auroc_difference(a, b, labels).p)
+    assert 0.01 <= np.mean(np.array(p) < 0.05) <= 0.09
+    assert 0.4 < np.mean(np.array(p) < 0.5) < 0.6
+    a, b, labels, groups = two_detectors(np.random.default_rng(0), 2000, 1.5, 0.2)
+    assert paired_auroc_difference(a, b, labels, groups).p < 1e-6  # pyright: ignore
+    assert paired_auroc_difference(a, a, labels, groups).p == 1
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_the_step_down_procedure(p):
+    adjusted = holm(p)
+    for level in (0.01, 0.05, 0.2):
+        # By the book: from the smallest on, reject while p <= level / (number of tests that are left).
+        rejected, left = set(), len(p)
+        for index in sorted(range(len(p)), key=p.__getitem__):
+            if p[index] * left > level:
+                break
+            rejected.add(index)
+            left -= 1
+        assert {i for i, one in enumerate(adjusted) if one <= level} == rejected
+    assert all(one >= raw for one, raw in zip(adjusted, p, strict=True))
+
+
+def test_with_no_difference_anywhere_holm_seldom_finds_one():
+    rng = np.random.default_rng(0)
+    wrong = [min(holm(list(rng.uniform(size=30)))) < 0.05 for _ in range(1_000)]
+    assert np.mean(wrong) < 0.07

@@ -38,6 +38,13 @@ class Estimate:
         return self.value is not None
 
 
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """A paired difference, and the two-sided p-value of there being none."""
+
+    p: float | None
+
+
 def undefined(n: int) -> Estimate:
     """The estimate of a figure that does not exist for these n examples."""
     return Estimate(None, None, None, n)
@@ -154,12 +161,13 @@ def paired_auroc_difference(
     b: Shaped[np.ndarray, "n"],
     labels: Shaped[np.ndarray, "n"],
     seeds: Int[np.ndarray, "n"] | None = None,
-) -> Estimate:
+) -> Difference:
     """AUROC of the scores a minus that of b on the same examples, averaged over seeds.
 
     The interval is the percentile bootstrap, 2,000 resamples, the same ones each time: seeds are drawn with
     replacement, and within each drawn seed anomalous and normal examples, the same for a and b. Seeds with
-    labels of one class are left out.
+    labels of one class are left out. The p-value is that of a normal law with the bootstrap's standard error: resamples
+    alone could not resolve the small ones that many comparisons ask for.
 
     Args:
         a: scores of one detector.
@@ -183,13 +191,29 @@ def paired_auroc_difference(
         draws = [_resampled_aurocs(*pair, np.random.default_rng([len(resampled), 7])) for pair in classes]
         resampled.append(draws[0] - draws[1])
     if not differences:
-        return undefined(len(labels))
+        return Difference(None, None, None, len(labels), None)
     drawn = np.random.default_rng(0).integers(len(resampled), size=(len(resampled), _RESAMPLES))
     # One bootstrap draw of a seed that is drawn twice is a different one each time.
     turns = np.random.default_rng(1).permuted(np.tile(np.arange(_RESAMPLES), (len(resampled), 1)), axis=1)
     means = np.stack(resampled)[drawn, turns].mean(0)
     low, high = np.quantile(means, [0.025, 0.975])
-    return Estimate(float(np.mean(differences)), float(low), float(high), len(labels))
+    value, error = float(np.mean(differences)), float(means.std())
+    # Where no resample differs from another, there is no error to divide by.
+    certain = 1.0 if value == 0 else 1 / (_RESAMPLES + 1)
+    p = math.erfc(abs(value) / (error * math.sqrt(2))) if error > 0 else certain
+    return Difference(value, float(low), float(high), len(labels), p)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p-values of several tests, raised so that calling those below a level alpha is wrong anywhere at most that often.
+
+    Step-down Bonferroni (Holm 1979), valid however the tests depend on each other.
+    """
+    order = np.argsort(p, kind="stable")
+    raised = np.maximum.accumulate(np.asarray(p, dtype=float)[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty(len(p))
+    adjusted[order] = raised.clip(max=1.0)
+    return adjusted.tolist()
 
 
 def over_seeds(estimates: Sequence[Estimate]) -> Estimate:

@@ -10,16 +10,18 @@ import numpy as np
 from ulterior.bench.cells import Cell
 from ulterior.bench.measured import ALL, MEASUREMENTS, SENSORS
 from ulterior.bench.table import AUROC, COSTS, DIFFERENCE, FALSE_ALARMS, LEVELS, Row, headlines, recall_name
-from ulterior.report import Interval, Leaderboard, Metric, Standing
+from ulterior.report import HeatMap, Interval, Leaderboard, Metric, Standing
 from ulterior.report.model import SHOWN_AS
 
-__all__ = ["joint_board", "task_board"]
+__all__ = ["joint_board", "joint_heat_map", "task_board"]
 
 RECALLS = tuple(map(recall_name, LEVELS))
 ORDER = (AUROC, *RECALLS, FALSE_ALARMS, *MEASUREMENTS, *COSTS)
 
 
-def task_board(rows: Sequence[Row], order: Sequence[str], cells: Sequence[Cell], alpha: float) -> Leaderboard:
+def task_board(
+    rows: Sequence[Row], order: Sequence[str], cells: Sequence[Cell], alpha: float, compared: int
+) -> Leaderboard:
     """Every detector on every slice of a task.
 
     Args:
@@ -27,6 +29,7 @@ def task_board(rows: Sequence[Row], order: Sequence[str], cells: Sequence[Cell],
         order: Names of the detectors.
         cells: The seeds.
         alpha: The false-alarm rate at which thresholds were set.
+        compared: How many comparisons the verdicts are corrected for.
     """
     about, headline = cells[0].about, cells[0].slices[0]
     shown = sorted(_shown(rows, headline), key=lambda row: ORDER.index(row.metric))
@@ -44,14 +47,16 @@ def task_board(rows: Sequence[Row], order: Sequence[str], cells: Sequence[Cell],
             role=SHOWN_AS[about["roles"][name]],
             family=about["families"][name],
             about=about["abouts"][name],
+            mode=about.get("modes", {}).get(name, ""),
             seconds=float(np.mean([cell.about["seconds"].get(name, 0.0) for cell in cells])),
             **_verdict(differences.get(name)),
         )
         for name in order
     )
+    passes = np.mean([cell.about["seconds"].get("pass", 0.0) for cell in cells])
     caption = (
-        "Intervals are 95%. Seconds are each detector's own, a seed; the forward passes that all share took"
-        f" {np.mean([cell.about['seconds'].get('pass', 0.0) for cell in cells]):.1f} s."
+        f"Intervals are 95%; verdicts are corrected for {compared} comparisons. Seconds are each detector's own, a"
+        f" seed; the forward passes that all share took {passes:.1f} s."
     )
     if any(row.metric == SENSORS for row in shown):
         caption += (
@@ -78,8 +83,9 @@ def joint_board(rows: Sequence[Row], cells: Mapping[str, Sequence[Cell]]) -> Lea
         metrics.setdefault(key, Metric(key, **column, mark=_baseline(shown, row)))
         values.setdefault(row.detector, {})[key] = _interval(row)
     facts = [some[0].about for some in cells.values()]
-    families, abouts = (
-        {k: v for one in facts for k, v in one[what].items()} for what in ("families", "abouts")
+    families, abouts, modes = (
+        {k: v for one in facts for k, v in one.get(what, {}).items()}
+        for what in ("families", "abouts", "modes")
     )
     standings = tuple(
         Standing(
@@ -88,11 +94,31 @@ def joint_board(rows: Sequence[Row], cells: Mapping[str, Sequence[Cell]]) -> Lea
             role=SHOWN_AS[next(iter(found.values())).role],
             family=families[name],
             about=abouts[name],
+            mode=modes.get(name, ""),
         )
         for name, found in headlines(rows).items()
     )
     return Leaderboard(
         tuple(metrics.values()), standings, "Intervals are 95%. Marked on each axis: the task's baseline."
+    )
+
+
+def joint_heat_map(rows: Sequence[Row], tasks: Sequence[str]) -> HeatMap:
+    """AUROC of every detector on every task's headline slice; each task leads to its own section."""
+    found = headlines(rows)
+    values = np.full((len(tasks), len(found)), np.nan)
+    for column, by_task in enumerate(found.values()):
+        for index, task in enumerate(tasks):
+            row = by_task.get(task)
+            if row is not None and row.value is not None:
+                values[index, column] = row.value
+    return HeatMap(
+        "AUROC on the headline slice of each task",
+        tuple(tasks),
+        tuple(found),
+        values,
+        about="A task leads to its curves and examples.",
+        links=tuple(tasks),
     )
 
 

@@ -175,6 +175,7 @@ def run_cell(
         "roles": {detector.name: detector.role for detector in every},
         "families": {detector.name: detector.family for detector in every},
         "abouts": {detector.name: detector.about for detector in every},
+        "modes": {detector.name: detector.mode for detector in every},
         "costs": result.costs,
         "measurement": result.measurement,
         **({"variants": others} if variants else {}),
@@ -190,7 +191,8 @@ def _run_panel(
         panel, built.subject, data.trusted, data.untrusted, condition=data.condition, settings=settings
     )
     scores = fitted.score(built.subject, data.test, settings)
-    reading = reading_costs(panel, built.subject, data.test, built.reading)
+    ready = [one.detector for one in fitted.detectors]
+    reading = reading_costs(ready, built.subject, data.test, built.reading)
     result.scores |= scores
     result.skipped |= fitted.skipped
     result.seconds |= {name: spent for name, spent in fitted.seconds.items() if name != PASS}

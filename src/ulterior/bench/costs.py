@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
 
 from ulterior.detectors.detector import Detector
 from ulterior.examples import Examples
-from ulterior.features.feature import Feature, NeedsGradients
+from ulterior.features.feature import Feature, NeedsGradients, Run, Values
+from ulterior.features.gradients import Output
+from ulterior.features.reading import read
 from ulterior.measurement.methods import Cost
 from ulterior.subject import Subject
 
@@ -21,21 +26,26 @@ def reading_costs(
     """What it costs to read one example, by detector; what several read in one pass counts for each of them.
 
     Args:
-        detectors: Of one panel.
+        detectors: Of one panel, whose features are ready to be read.
         subject: What they read.
-        examples: Of these the first tells how wide a readout is, where its gradients are asked for: each column is a
+        examples: Of these the first tells how wide an output is, where its gradients are asked for: each column is a
             backward pass.
         forward: What one run of the subject is in passes.
     """
-    widths: dict[str, int] = {}
+    detectors = list(detectors)
+    graded = [one.feature for one in detectors if isinstance(one.feature, NeedsGradients)]
+    widths: dict[Output, int] = {}
+    if graded:
+        outputs = tuple(dict.fromkeys(output for feature in graded for output in feature.gradient_of))
+        asked = _Widths(outputs, tuple(graded))
+        ((_, reading),) = read(subject, examples.take([0]), [asked])
+        found = reading[asked]["widths"]
+        assert isinstance(found, torch.Tensor)
+        widths = dict(zip(outputs, map(int, found[0].tolist()), strict=True))
 
     def backward(feature: Feature) -> int:
-        names = feature.gradient_of if isinstance(feature, NeedsGradients) else ()
-        for name in names:
-            if name not in widths:
-                batch = subject.collate(subject.encode(examples.take([0])))
-                widths[name] = subject.readouts[name](subject.run(batch), batch).reshape(1, -1).shape[1]
-        return sum(widths[name] for name in names)
+        outputs = feature.gradient_of if isinstance(feature, NeedsGradients) else ()
+        return sum(widths[output] for output in outputs)
 
     return {
         detector.name: Cost(forward.forward, forward.backward + backward(detector.feature))
@@ -43,3 +53,27 @@ def reading_costs(
         else NOTHING
         for detector in detectors
     }
+
+
+@dataclass(frozen=True)
+class _Widths:
+    """How many columns each output has of which gradients are taken."""
+
+    outputs: tuple[Output, ...]
+    features: tuple[Feature, ...]
+
+    @property
+    def runs_model(self) -> bool:
+        return True
+
+    @property
+    def gradient_of(self) -> tuple[Output, ...]:
+        return self.outputs
+
+    def sites(self, subject: Subject) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(site for feature in self.features for site in feature.sites(subject)))
+
+    def read(self, run: Run) -> dict[str, Values]:
+        assert run.gradients is not None
+        widths = [float(run.gradients.width(output)) for output in self.outputs]
+        return {"widths": torch.tensor([widths] * len(run.batch))}

@@ -9,9 +9,9 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from ulterior.bench.boards import joint_board, task_board
+from ulterior.bench.boards import joint_board, joint_heat_map, task_board
 from ulterior.bench.cells import Cell
-from ulterior.bench.table import FALSE_ALARMS, Row, ranked
+from ulterior.bench.table import FALSE_ALARMS, Row, comparisons, ranked
 from ulterior.metrics import auroc
 from ulterior.panel import DetectorScores
 from ulterior.report import (
@@ -48,7 +48,10 @@ def bench_report(
         run: How the bench was started.
         seconds: How long this call took.
     """
-    sections = tuple(_section(task, _of(rows, task), list(some), alpha) for task, some in cells.items())
+    compared = comparisons(rows)
+    sections = tuple(
+        _section(task, _of(rows, task), list(some), alpha, compared) for task, some in cells.items()
+    )
     if len(cells) > 1:
         sections = (_all_tasks(rows, cells), *sections)
     made = {
@@ -124,7 +127,7 @@ def _figures(rows: Sequence[Row], task: str, alpha: float) -> tuple[KeyFigure, .
     return tuple(figures)
 
 
-def _section(task: str, rows: Sequence[Row], cells: Sequence[Cell], alpha: float) -> Section:
+def _section(task: str, rows: Sequence[Row], cells: Sequence[Cell], alpha: float, compared: int) -> Section:
     order = [row.detector for row in ranked(rows, task)]
     roles = cells[0].about["roles"]
     methods = [name for name in order if roles[name] == "method"]
@@ -138,7 +141,7 @@ def _section(task: str, rows: Sequence[Row], cells: Sequence[Cell], alpha: float
         about=f"{cell.about['n_trusted']} trusted, {cell.about['n_untrusted']} untrusted and"
         f" {cell.about['n_test']} test examples a seed; {len(cells)} seed(s);"
         f" subject {cell.about['subject']}, read at {cell.about['at']}.",
-        leaderboard=task_board(rows, order, cells, alpha),
+        leaderboard=task_board(rows, order, cells, alpha, compared),
         rocs=(_roc(drawn, cells, alpha),),
         histograms=tuple(
             _histogram(name, cell)
@@ -157,6 +160,8 @@ def _all_tasks(rows: Sequence[Row], cells: Mapping[str, Sequence[Cell]]) -> Sect
         "all tasks",
         about=f"Every detector on the headline slice of every task ({first}).",
         leaderboard=joint_board(rows, cells),
+        heat_maps=(joint_heat_map(rows, list(cells)),),
+        heat_heading="Tasks",
     )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import tyro
 
 from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
-from ulterior.bench.table import Row, tabulate
+from ulterior.bench.table import Row, corrected, tabulate
 from ulterior.bench.text import bench_text
 from ulterior.bench.variants import Variant, named_variants, task_variants
 from ulterior.detectors.ancestor import attribution_panel
@@ -106,7 +106,7 @@ def run_bench(config: Bench) -> BenchResult:
         for task in tasks
         for row in tabulate(cells[task.name], baseline=task.baseline, alpha=config.alpha)
     ]
-    return BenchResult(rows, cells)
+    return BenchResult(corrected(rows), cells)
 
 
 def own_task(data: str | None, predictor: str | None) -> tuple[Task, ...]:

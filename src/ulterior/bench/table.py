@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ulterior.bench.cells import Cell
 from ulterior.bench.measured import MEASUREMENTS
 from ulterior.metrics import (
+    Difference,
     Estimate,
     Verdict,
     auroc,
     false_alarm_rate,
+    holm,
     over_seeds,
     paired_auroc_difference,
     recall_at,
@@ -54,7 +57,9 @@ class Row:
         low: Lower end of the 95% interval.
         high: Upper end.
         n: Examples behind it.
-        verdict: ``better``, ``worse`` or ``inconclusive`` against the baseline, on rows of the difference.
+        verdict: ``better``, ``worse`` or ``inconclusive`` against the baseline, on rows of the difference. Of all seeds
+            together it is corrected for the number of comparisons; see ``corrected``.
+        p: On the same rows, the two-sided p-value of there being no difference; corrected likewise.
         seconds: The detector's own time.
         version: Of ulterior.
         config: Hash of what the cells are the result of.
@@ -73,6 +78,7 @@ class Row:
     high: float | None
     n: int
     verdict: Verdict | None
+    p: float | None
     seconds: float
     version: str
     config: str
@@ -165,9 +171,44 @@ def _row(
         high=estimate.high,
         n=estimate.n,
         verdict=said,
+        p=estimate.p if isinstance(estimate, Difference) else None,
         seconds=float(np.mean([cell.about["seconds"].get(name, 0.0) for cell in cells])),
         version=__version__,
         config=cells[0].key.config,
+    )
+
+
+def corrected(rows: Sequence[Row], level: float = 0.05) -> list[Row]:
+    """The rows of a whole bench with verdicts that allow for how many comparisons were made.
+
+    One family are all detectors on the headline slices of all tasks, and one those on each further slice of a task. In
+    each, p-values are raised by Holm's method, and what is then above the level is inconclusive.
+    """
+    headline = {task: ranked(rows, task)[0].slice for task in {row.task for row in rows}}
+    families: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        if row.metric == DIFFERENCE and row.seed is None and row.p is not None:
+            first = row.slice == headline[row.task]
+            families["" if first else row.task, "" if first else row.slice].append(index)
+    found = list(rows)
+    for members in families.values():
+        for index, p in zip(members, holm([rows[i].p or 0.0 for i in members]), strict=True):
+            said: Verdict = "inconclusive"
+            if p < level:
+                said = "better" if (rows[index].value or 0.0) > 0 else "worse"
+            found[index] = replace(rows[index], p=p, verdict=said)
+    return found
+
+
+def comparisons(rows: Sequence[Row]) -> int:
+    """How many comparisons the verdicts on headline slices are corrected for."""
+    headline = {task: ranked(rows, task)[0].slice for task in {row.task for row in rows}}
+    return sum(
+        row.metric == DIFFERENCE
+        and row.seed is None
+        and row.p is not None
+        and row.slice == headline[row.task]
+        for row in rows
     )
 
 

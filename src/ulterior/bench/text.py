@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ulterior.bench.cells import Cell
 from ulterior.bench.measured import ALL, SENSORS
@@ -16,6 +17,7 @@ from ulterior.bench.table import (
     LEVELS,
     MEASURED,
     Row,
+    comparisons,
     headlines,
     of_all_seeds,
     ranked,
@@ -48,7 +50,7 @@ def leaderboard_text(rows: Sequence[Row], cells: Sequence[Cell]) -> str:
         name, first = row.detector, slices[0]
         shares = [own.get((name, first, recall_name(level))) for level in LEVELS]
         shares += [own.get((name, group, FALSE_ALARMS)) for group in groups]
-        lines.append([name, _interval(row), *map(_share, shares), _standing(row, own)])
+        lines.append([name, _interval(row), *map(_share, shares), _standing(row, own, about)])
     parts = [title, _aligned(head, lines, words=1)]
     if slices[1:]:
         others = [
@@ -82,6 +84,7 @@ def _joint(rows: Sequence[Row]) -> str:
     }
     head = ["detector", *(f"{task}, {one}" for task, one in first.items()), ""]
     title = "all tasks: AUROC; against the task's baseline (*) it is + better, - worse, = inconclusive"
+    title += f" (corrected for {comparisons(rows)} comparisons)"
     return f"{title}\n\n{_aligned(head, lines, words=1)}"
 
 
@@ -111,10 +114,12 @@ def _passes(rows: Sequence[Row | None]) -> str:
     return f"{forward:.3g}" + (f" + {backward:.3g} back" if backward else "")
 
 
-def _standing(row: Row, own: Mapping[tuple[str, str, str], Row]) -> str:
+def _standing(row: Row, own: Mapping[tuple[str, str, str], Row], about: Mapping[str, Any]) -> str:
     difference = own.get((row.detector, row.slice, DIFFERENCE))
     said = str(difference.verdict) if difference else "baseline" if row.is_baseline else ""
-    return f"{said} ({row.role})" if row.role in ("ceiling", "control", "oracle") else said
+    remarks = [row.role] if row.role in ("ceiling", "control", "oracle") else []
+    remarks += ["offline"] if about.get("modes", {}).get(row.detector) == "offline" else []
+    return f"{said} ({', '.join(remarks)})" if remarks else said
 
 
 def _mark(row: Row, own: Mapping[tuple[str, str, str], Row]) -> str:

@@ -6,7 +6,7 @@ Report
     Trends        Trend curves and Levels over an amount, such as labels spent
     Roc           Curves of one slice
     Histogram     Groups of scores under one detector
-    HeatMap       sites x detectors
+    HeatMap       sites (or tasks) x detectors
     ShownExample  the most anomalous ones, and the worst mistakes
 """
 
@@ -92,6 +92,8 @@ class Standing:
     seconds: float | None = None
     note: str = ""
     """What a reader of this row must know, such as ``stand-in model``."""
+    mode: str = ""
+    """``online`` or ``offline``, where the two must be kept apart."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """One number for each site and detector; NaN where the detector does not read the site.
+    """One number for each site (or task) and detector; NaN where the detector does not read the site.
 
     ``unit="auroc"`` diverges around one half; ``rate`` and ``number`` (median -log10 p) run from zero.
 
@@ -171,6 +173,8 @@ class HeatMap:
     values: Float[np.ndarray, "sites detectors"]
     unit: Literal["auroc", "rate", "number"] = "auroc"
     about: str = ""
+    links: tuple[str, ...] = ()
+    """For each site the name of a section of the page that says more of it."""
 
     def __post_init__(self) -> None:
         expected = (len(self.sites), len(self.detectors))
@@ -178,6 +182,8 @@ class HeatMap:
             raise ValueError(
                 f"heat map {self.title!r}: values {self.values.shape}, but sites x detectors {expected}"
             )
+        if self.links and len(self.links) != len(self.sites):
+            raise ValueError(f"heat map {self.title!r}: {len(self.links)} links for {len(self.sites)} sites")
 
 
 @dataclass(frozen=True)
@@ -261,6 +267,7 @@ class Section:
     examples_first: bool = False
     """Show the most anomalous examples before everything else, as an audit wants them."""
     trends: tuple[Trends, ...] = ()
+    heat_heading: str = "Sites"
 
 
 @dataclass(frozen=True)

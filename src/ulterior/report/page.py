@@ -68,6 +68,7 @@ def render_report(report: Report) -> str:
             views=views,
             numbers=numbers,
             passage_of=passage,
+            anchors={section.name: f"section-{i + 1}" for i, section in enumerate(report.sections)},
             breakable=_breakable,
         )
     )

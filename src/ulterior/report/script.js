@@ -38,6 +38,7 @@ for (const board of document.querySelectorAll(".board")) {
 
   const filter = board.querySelector(".filter");
   const hide = board.querySelector(".hide-controls");
+  const choices = Array.from(board.querySelectorAll(".choice"));
   const empty = board.querySelector(".empty");
   const apply = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -45,11 +46,12 @@ for (const board of document.querySelectorAll(".board")) {
     for (const row of rows) {
       const text = row.dataset.words.toLowerCase();
       const control = ["control", "ceiling", "oracle"].some((role) => row.classList.contains(role));
-      row.hidden = !words.every((word) => text.includes(word)) || (hide !== null && hide.checked && control);
+      const chosen = choices.every((choice) => choice.value === "" || row.dataset[choice.dataset.of] === choice.value);
+      row.hidden = !chosen || !words.every((word) => text.includes(word)) || (hide !== null && hide.checked && control);
       shown += row.hidden ? 0 : 1;
     }
     empty.hidden = shown > 0;
   };
   filter.addEventListener("input", apply);
-  if (hide) hide.addEventListener("change", apply);
+  for (const input of hide ? [...choices, hide] : choices) input.addEventListener("change", apply);
 }
