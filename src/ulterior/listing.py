@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ulterior.bench.variants import tampering_variants
-from ulterior.detectors.ancestor import attribution_panel
-from ulterior.detectors.catalogue import anomaly_panel, tampering_panel
 from ulterior.detectors.detector import Detector
+from ulterior.detectors.panels import default_panel, named_panel
 from ulterior.tasks.registry import MODULES, find_tasks
 
 
@@ -38,8 +37,10 @@ def catalogue_text() -> str:
     for family in dict.fromkeys(detector.family for detector in detectors):
         lines += ["", f"detectors: {family}"]
         for detector in (one for one in detectors if one.family == family):
-            role = "" if detector.role == "method" else f" [{detector.role}]"
-            lines.append(f"  {detector.name:<{width}} {detector.about}{role}")
+            remarks = [] if detector.role == "method" else [detector.role]
+            remarks += ["offline"] if detector.mode == "offline" else []
+            remark = f" [{', '.join(remarks)}]" if remarks else ""
+            lines.append(f"  {detector.name:<{width}} {detector.about}{remark}")
     return "\n".join(lines)
 
 
@@ -47,8 +48,16 @@ def all_detectors() -> tuple[Detector, ...]:
     """Every named detector once, in the order of the panels."""
     names = {name: name for name in ("text", "outcome", "measurements", "truth")}
     elsewhere = (detector for variant in tampering_variants(names) for detector in variant.panel)
-    extra = (*elsewhere, *attribution_panel("resid.*"))
-    panels = (*tampering_panel(columns=names), *extra, *anomaly_panel(columns=names))
+    kinds = ((names, True), (names, False), ({**names, "image": "image"}, False))
+    default, named = (
+        [
+            one
+            for columns, tampering in kinds
+            for one in make("resid.*", "last", columns=columns, tampering=tampering)
+        ]
+        for make in (default_panel, named_panel)
+    )
+    panels = (*default, *elsewhere, *named)
     return tuple({detector.name: detector for detector in panels}.values())
 
 

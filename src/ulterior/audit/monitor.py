@@ -11,9 +11,9 @@ from typing import Any, Literal
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-# Every feature and score that a monitor may hold is known once the catalogue has been imported, and what
+# Every feature and score that a monitor may hold is known once the panels have been imported, and what
 # `ulterior supervise` refits.
-import ulterior.detectors.catalogue
+import ulterior.detectors.panels
 import ulterior.supervise.refit  # noqa: F401
 from ulterior.errors import InputError
 from ulterior.examples import Examples

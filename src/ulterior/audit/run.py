@@ -17,6 +17,8 @@ from ulterior.audit.monitor import Monitor, SubjectOptions
 from ulterior.calibration import Drift, drift
 from ulterior.detectors.catalogue import activation_panel, chosen, surface
 from ulterior.detectors.detector import Detector
+from ulterior.detectors.features import attribution_features_panel
+from ulterior.detectors.panels import further_panel
 from ulterior.errors import InputError
 from ulterior.examples import Examples, load_examples
 from ulterior.files import writable_folder
@@ -43,7 +45,7 @@ class Audit:
         decide: The detector whose p-value decides. Those that compare the untrusted examples with the trusted ones
             (`quantum_entropy`, `spectral_signature`, `surface`) are fitted on what they judge: good for ranking, but
             their false-alarm rate is not guaranteed.
-        detectors: Names of the detectors to fit; all by default.
+        detectors: Names of the detectors to fit (see `ulterior list`); the usual ones by default.
         sites: Sites whose activations are read; globs such as `resid.*`, separated by commas.
         at: Position of the reading: `last`, `mean`, `all`, or a number.
         split: Split to take where a data set has several.
@@ -170,8 +172,12 @@ def main(config: Audit) -> AuditResult:
 def audit_panel(config: Audit) -> tuple[Detector, ...]:
     """The detectors of an audit: the activation panel and the surface control, or those that were named."""
     at: Any = int(config.at) if config.at.lstrip("-").isdigit() else config.at
-    full = (*activation_panel(config.sites, at), surface(config.subject.column))
-    panel = chosen(full, config.detectors)
+    usual = (*activation_panel(config.sites, at), surface(config.subject.column))
+    further = (
+        *further_panel(config.sites, at),
+        *attribution_features_panel("behaviour", at=at),
+    )
+    panel = chosen((*usual, *further), config.detectors) if config.detectors else usual
     if config.decide not in {detector.name for detector in panel}:
         raise InputError(
             f"--decide {config.decide} is not among the detectors: {', '.join(d.name for d in panel)}"

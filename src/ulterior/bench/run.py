@@ -15,9 +15,9 @@ from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
 from ulterior.bench.table import Row, corrected, tabulate
 from ulterior.bench.text import bench_text
 from ulterior.bench.variants import Variant, named_variants, task_variants
-from ulterior.detectors.ancestor import attribution_panel
-from ulterior.detectors.catalogue import anomaly_panel, chosen, tampering_panel
+from ulterior.detectors.catalogue import chosen
 from ulterior.detectors.detector import Detector
+from ulterior.detectors.panels import default_panel, further_panel, named_panel
 from ulterior.errors import InputError
 from ulterior.files import writable_folder
 from ulterior.panel import PanelSettings
@@ -39,8 +39,9 @@ class Bench:
             generated set (see `ulterior train tampering --help`).
         predictor: The folder or hub id of a predictor of its measurements, as `ulterior train tampering` writes it.
         detectors: Names of the detectors; the task's default panel if empty.
-        methods: `default`: what reads the task's own subject, in one pass; `all`: also what trains the network
-            further (minutes each, kept under `out`) or asks it twice. Detectors that are named run in any case.
+        methods: `default`: the usual detectors of the task's own subject, in one pass; `all`: also every further score,
+            and, in measurement tampering, what trains the network further (minutes each, kept under `out`) or asks it
+            twice. Detectors that are named run in any case; those that need gradients run only so.
         seeds: Number of seeds; seeds 0, 1, ... change the task's data and what is held out.
         size: `smoke` (does it run), `small` (minutes on a laptop), `full`.
         out: Folder for the cells, `results.parquet`, `results.json` and `report.html`.
@@ -121,21 +122,22 @@ def own_task(data: str | None, predictor: str | None) -> tuple[Task, ...]:
     return (tampering_task(find_data(data), predictor, source=data),)
 
 
-def task_panel(task: Task, names: Sequence[str]) -> tuple[Detector, ...]:
-    """The detectors that run on a task: its default panel, or those named and its baseline."""
-    make = tampering_panel if task.kind == "tampering" else anomaly_panel
-    panel = make(task.sites, task.at, columns=task.columns)
-    # What costs backward passes runs only where it is named.
-    extra = attribution_panel(task.sites, task.at) if names and task.kind == "tampering" else ()
+def task_panel(task: Task, names: Sequence[str], *, further: bool = False) -> tuple[Detector, ...]:
+    """The detectors that run on a task: its default panel, with ``further`` scores, or those named and its baseline."""
+    where = task.sites, task.at
+    what = {"columns": task.columns, "tampering": task.kind == "tampering"}
+    if not names:
+        return (*default_panel(*where, **what), *(further_panel(*where) if further else ()))
     # The baseline always runs: without it there is no verdict.
-    return chosen((*panel, *extra), tuple(dict.fromkeys((*names, task.baseline))) if names else ())
+    return chosen(named_panel(*where, **what), tuple(dict.fromkeys((*names, task.baseline))))
 
 
 def task_methods(task: Task, config: Bench) -> tuple[tuple[Detector, ...], tuple[Variant, ...]]:
     """The detectors that run on a task's own subject, and the variants that run beside them."""
     every = task_variants(task)
     if not config.detectors:
-        return task_panel(task, ()), every if config.methods == "all" else ()
+        whole = config.methods == "all"
+        return task_panel(task, (), further=whole), every if whole else ()
     variants = named_variants(every, config.detectors)
     elsewhere = {detector.name for variant in variants for detector in variant.panel}
     own = [name for name in config.detectors if name not in elsewhere]
@@ -149,7 +151,7 @@ def describe(config: Bench) -> dict[str, str]:
         "size": config.size,
         "seeds": ", ".join(map(str, range(config.seeds))),
         "detectors": ", ".join(config.detectors) or "the tasks' default panels",
-        "methods": "also those that need another subject" if config.methods == "all" else "of one pass",
+        "methods": "all" if config.methods == "all" else "the usual ones, of one pass",
         "false-alarm rate": f"{config.alpha:g}",
         "held out": f"{config.panel.held_out:.0%} of trusted",
     }

@@ -5,6 +5,8 @@ They cost a forward that keeps its graph and one backward pass a sensor, so they
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ulterior.detectors.detector import Detector
 from ulterior.features.ancestor import ancestor_profile
 from ulterior.features.attributions import attributions
@@ -51,14 +53,14 @@ def attribution_entropy(sensors: str = "sensors") -> Detector:
     return Detector("attribution_entropy", attributions(of=sensors), QuantumEntropy(), ATTRIBUTIONS, about)
 
 
-def attribution_coordinates(sites: str, sensors: str = "sensors") -> Detector:
+def attribution_coordinates(sites: str | Sequence[str], sensors: str = "sensors") -> Detector:
     """Attributions of the sites' single coordinates."""
     about = "Mahalanobis on coordinates' attributions"
     feature = attributions(sites, of=sensors, kept="coordinates")
     return Detector("attribution_coordinates", feature, Mahalanobis(), ATTRIBUTIONS, about)
 
 
-def attribution_panel(sites: str, at: str = "sensors") -> tuple[Detector, ...]:
+def attribution_panel(sites: str | Sequence[str], at: str = "sensors") -> tuple[Detector, ...]:
     """All of them; ``sites`` are those whose coordinates are read."""
     return (
         least_common_ancestor(at=at),

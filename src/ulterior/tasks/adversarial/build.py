@@ -68,7 +68,7 @@ def adversarial_task(name: str, recipe: Recipe, about: str) -> Task:
         name=name,
         about=f"{about} ({recipe.images})",
         kind="anomaly",
-        baseline="confidence",
+        baseline="pixel_surface",
         load=load,
         columns=COLUMNS,
         sites=recipe.architecture.sites,

@@ -68,7 +68,7 @@ def spurious_task(name: str, recipe: Recipe, about: str) -> Task:
         name=name,
         about=f"{about} ({made_of})",
         kind="anomaly",
-        baseline="confidence",
+        baseline="pixel_surface",
         load=load,
         columns=COLUMNS,
         sites=CNN.sites,

@@ -62,7 +62,7 @@ def trojan_task(name: str, recipe: Recipe, about: str) -> Task:
         name=name,
         about=f"{about} ({recipe.images})",
         kind="anomaly",
-        baseline="confidence",
+        baseline="pixel_surface",
         load=load,
         columns=COLUMNS,
         sites=recipe.architecture.sites,
