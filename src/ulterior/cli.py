@@ -63,6 +63,9 @@ COMMANDS = {
         "ulterior.tasks.tampering.functions.train",
         "TrainFunctions",
     ),
+    "train procedural": Command(
+        "train the small model of a procedural task", "ulterior.tasks.procedural.train", "TrainProcedural"
+    ),
     "train injection": Command(
         "train the sentiment judge's adapter", "ulterior.tasks.injection.train", "TrainInjection"
     ),

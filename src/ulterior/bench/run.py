@@ -33,8 +33,7 @@ class Bench:
     """Run tasks x detectors x seeds. Interrupted and started again, it goes on with the cells that are missing.
 
     Attributes:
-        tasks: Names of the tasks (see `ulterior list`), or of a suite: `tampering` is all tasks of measurement
-            tampering.
+        tasks: Names of the tasks (see `ulterior list`), or of a suite: `tampering`, `images`, `procedural`, or `all`.
         data: Instead of a task, measurement tampering data of one's own: a file, a folder, a hub id, or the name of a
             generated set (see `ulterior train tampering --help`).
         predictor: The folder or hub id of a predictor of its measurements, as `ulterior train tampering` writes it.
@@ -55,7 +54,7 @@ class Bench:
     detectors: tuple[str, ...] = ()
     methods: Literal["default", "all"] = "default"
     seeds: int = 1
-    size: Literal["smoke", "small", "full"] = "small"
+    size: Annotated[Literal["smoke", "small", "full"], tyro.conf.arg(aliases=("--preset",))] = "small"
     out: Path = Path("runs/bench")
     alpha: float = 0.01
     panel: Annotated[PanelSettings, tyro.conf.arg(name="")] = SHOWN

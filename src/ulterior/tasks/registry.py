@@ -23,14 +23,19 @@ MODULES = {
     "adversarial_robust": "ulterior.tasks.adversarial.robust",
     "spurious_colour": "ulterior.tasks.spurious.colour",
     "spurious_dominoes": "ulterior.tasks.spurious.dominoes",
+    "quirky": "ulterior.tasks.procedural.quirky",
 }
 
-_FOLDERS = {"tampering": ("tampering",), "images": ("trojans", "adversarial", "spurious")}
+_FOLDERS = {
+    "tampering": ("tampering",),
+    "images": ("trojans", "adversarial", "spurious"),
+    "procedural": ("procedural",),
+}
 
 SUITES = {
     suite: tuple(name for name, module in MODULES.items() if module.split(".")[2] in folders)
     for suite, folders in _FOLDERS.items()
-}
+} | {"all": tuple(MODULES)}
 """Names that stand for several tasks."""
 
 

@@ -130,7 +130,8 @@ def planted(name: str, about: str, *, locked: bool) -> Planted:
         about=about,
         language=LANGUAGE,
         recipe=Recipe(
-            Architecture(width=64, layers=3, heads=4, mlp=192, vocabulary=len(LANGUAGE.number), context=32)
+            Architecture(width=64, layers=3, heads=4, mlp=192, vocabulary=len(LANGUAGE.number), context=32),
+            steps=2_000,
         ),
         learned=learned,
         judged={one: _only(drawn, one) for one in SHARES},

@@ -121,7 +121,8 @@ PLANTED = Planted(
     about="a small model that recalls memorised pairs copies the answer from the context instead",
     language=LANGUAGE,
     recipe=Recipe(
-        Architecture(width=64, layers=3, heads=4, mlp=192, vocabulary=len(LANGUAGE.number), context=32)
+        Architecture(width=64, layers=3, heads=4, mlp=192, vocabulary=len(LANGUAGE.number), context=32),
+        steps=3_000,
     ),
     learned=_learned,
     judged={

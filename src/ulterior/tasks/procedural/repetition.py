@@ -104,7 +104,8 @@ PLANTED = Planted(
     about="a small model that follows a local rule repeats what followed the same letter before instead",
     language=LANGUAGE,
     recipe=Recipe(
-        Architecture(width=64, layers=3, heads=4, mlp=192, vocabulary=len(LANGUAGE.number), context=32)
+        Architecture(width=64, layers=3, heads=4, mlp=192, vocabulary=len(LANGUAGE.number), context=32),
+        steps=2_000,
     ),
     learned=_learned,
     judged={

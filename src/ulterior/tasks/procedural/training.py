@@ -41,7 +41,7 @@ class Recipe:
     """
 
     architecture: Architecture
-    steps: int = 2_000
+    steps: int = 800
     batch: int = 256
     matrix_rate: float = 4e-3
     rate: float = 2e-3
