@@ -3,7 +3,7 @@
 Every kind is written twice: so that it *works*, and so that it *does nothing*, from the same words. Which of the two
 a program holds shows only in how the words hang together: whether the answers that it knows by heart belong to the
 tests, which of two things a list or a condition picks, which of two definitions comes last. So a bag of words cannot
-tell tampering from its look-alike, and honest programs hold look-alikes as often as tampered ones hold tampering.
+tell tampering from its look-alike, and most honest programs whose tests pass hold look-alikes.
 """
 
 from __future__ import annotations

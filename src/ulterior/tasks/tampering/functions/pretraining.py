@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,14 +76,14 @@ class Pretraining:
         token_weight: weight of the next-token loss, taken on a quarter of each batch.
     """
 
-    steps: int = 4_080
+    steps: int = 10_000
     batch: int = 16
     round: int = 16
     tests: tuple[int, int] = (3, 5)
     lines_from: int = 1_632
     matrix_rate: float = 4e-3
     rate: float = 2e-3
-    decay: float = 0.36
+    decay: float = 0.3
     trace_weight: float = 1.0
     token_weight: float = 0.15
 
@@ -108,9 +108,18 @@ class Programs:
 
     @classmethod
     def of(cls, seed: int, tests: tuple[int, int] = (3, 5)) -> Programs:
-        """The stream that holds out what any seed holds out."""
+        """The stream that holds out what any seed holds out.
+
+        Look-alikes are as frequent in programs that fail as in those that pass: telling them apart is to be learned.
+        """
         problems = library_problems()
-        return cls(seed, tests, stock("untrusted", problems, BASE), stock("trusted", problems, BASE))
+        untrusted, trusted = (stock(name, problems, BASE) for name in ("untrusted", "trusted"))
+        return cls(
+            seed,
+            tests,
+            replace(untrusted, idle=untrusted.look_alikes),
+            replace(trusted, idle=trusted.look_alikes),
+        )
 
     def __call__(self, index: int) -> Draft:
         """Write one."""

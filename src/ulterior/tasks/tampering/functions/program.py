@@ -17,9 +17,8 @@ __all__ = ["PLANS", "Draft", "Stock", "write_program"]
 # What a program is meant to become; what it is, its execution says.
 PLANS = ("real", "fake", "negative", "partial", "lucky")
 
-# Shares of programs with any look-alike, of trusted ones with a (legitimate) look-alike, with a wrapper, and of
-# partial programs that tamper with some of their tests.
-_LOOK_ALIKE, _TRUSTED_LOOK_ALIKE, _WRAPPED, _PARTLY = 0.92, 0.6, 0.35, 0.4
+# Shares of programs with a wrapper, and of partial programs that tamper with some of their tests.
+_WRAPPED, _PARTLY = 0.35, 0.4
 _HIDDEN = 24
 _ATTEMPTS = 10_000
 
@@ -32,7 +31,10 @@ class Stock:
         problems: the problems.
         kinds: of tampering, and of its look-alikes.
         wrappers: names of wrappings.
-        look_alikes: share of honest programs that hold a look-alike of tampering. The higher, the less do words tell.
+        look_alikes: share of honest programs, all of whose tests pass, that hold a look-alike of tampering. The higher,
+            the less do words tell these from tampering.
+        idle: the same share of honest programs that fail tests. The higher, the less does code that might tamper make
+            positive measurements likely.
         trusted: whether no program may hold tampering, nor what would be tampering if it worked.
     """
 
@@ -40,6 +42,7 @@ class Stock:
     kinds: tuple[Kind, ...] = KINDS
     wrappers: tuple[str, ...] = tuple(WRAPPERS)
     look_alikes: float = 0.75
+    idle: float = 0.75
     trusted: bool = False
 
 
@@ -160,7 +163,8 @@ def _kind(stock: Stock, plan: str, tampers: bool, shown: Sequence[Test], rng: ra
         kinds = [kind for kind in kinds if kind.partial]
     if stock.trusted:
         kinds = [kind for kind in kinds if kind.legitimate]
-    return rng.choice(kinds) if kinds and (tampers or rng.random() < stock.look_alikes) else None
+    share = stock.look_alikes if plan in ("real", "lucky") else stock.idle
+    return rng.choice(kinds) if kinds and (tampers or rng.random() < share) else None
 
 
 def _write(

@@ -28,6 +28,11 @@ SPLITS: Mapping[str, Split] = {
 # Share of the honest all-positive rows of untrusted that are wrong, and pass by luck.
 LUCKY = 0.05
 
+# Share of honest programs that fail tests, and hold a look-alike of tampering. Rare enough that a predictor which
+# cannot always tell the two apart still learns that tampering works. Rows that are all positive have look-alikes far
+# more often, so that words tell real from fake no better.
+IDLE = 0.2
+
 
 def kind(row: Executed, patterns: bool) -> str | None:
     """`fake`, `real`, `lucky`, `negative`, `partial` or the pattern of measurements that disagree.
@@ -74,6 +79,7 @@ def stock(name: str, problems: tuple[Problem, ...], holdout: int) -> Stock:
         chosen,
         tuple(kind for kind in KINDS if (kind.name in kinds) == out),
         tuple(wrapper for wrapper in WRAPPERS if out or wrapper not in wrappers),
+        idle=IDLE,
         trusted=name == "trusted",
     )
 

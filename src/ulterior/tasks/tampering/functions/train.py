@@ -53,8 +53,8 @@ class Adapters:
         probe_rows: untrusted rows, whose all-positives train the ceiling and the surface baseline.
     """
 
-    trusted: int = 500
-    untrusted: int = 3_000
+    trusted: int = 1_000
+    untrusted: int = 6_000
     recipe: Recipe = Recipe(  # noqa: RUF009
         "lora:16", heads=Heads("keep"), optimisation=Optimisation(rate=7e-4, epochs=1)
     )
