@@ -24,6 +24,7 @@ MODULES = {
     "spurious_colour": "ulterior.tasks.spurious.colour",
     "spurious_dominoes": "ulterior.tasks.spurious.dominoes",
     "quirky": "ulterior.tasks.procedural.quirky",
+    "password": "ulterior.tasks.procedural.password",
 }
 
 _FOLDERS = {

@@ -90,21 +90,19 @@ def test_the_two_ways_do_differ_cutting_one_leaves_the_other(name, lost, kept):
     assert min(ways[kind] for kind in kept) > 0.9
 
 
-@pytest.mark.parametrize("name", [name for name in ("quirky", "password") if name in NAMES])
-def test_words_alone_do_not_tell_the_anomalous_from_the_usual(name):
-    """The surface control of the bench, which sees the text alone: near chance on the headline slice."""
+def test_words_and_pairs_of_words_do_not_tell_quirky_people_from_careful_ones():
+    """The surface control of the bench, which sees the text alone."""
     from ulterior.detectors.catalogue import surface
     from ulterior.metrics import auroc
     from ulterior.panel import PanelSettings, fit_panel
 
-    (task,) = find_tasks((name,))
+    (task,) = find_tasks(("quirky",))
     data = task.load(0, "small")
     panel = fit_panel(
         [surface("text")], data.subject, data.trusted, data.untrusted, settings=PanelSettings(seed=0)
     )
     scores = panel.score(data.subject, data.test)["surface"].fused
-    one = {"quirky": data.slices[0], "password": data.slices[-1]}[name]
-    rows, labels = one.rows(data.test)
+    rows, labels = data.slices[0].rows(data.test)
     value = auroc(scores[rows], labels).value
     assert value is not None
-    assert value < 0.75
+    assert abs(value - 0.5) < 0.1
