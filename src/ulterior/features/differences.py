@@ -41,7 +41,9 @@ class Differences:
     def sites(self, subject: Subject) -> tuple[str, ...]:
         sites = self.of.sites(subject)
         if len(sites) < 2:
-            raise InputError(f"a difference takes two sites or more, and only '{', '.join(sites)}' was asked for")
+            raise InputError(
+                f"a difference takes two sites or more, and only '{', '.join(sites)}' was asked for"
+            )
         return sites
 
     def read(self, run: Run) -> dict[str, Values]:

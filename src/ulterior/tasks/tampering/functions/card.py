@@ -58,10 +58,10 @@ test rows hold no lucky ones.
 
 ## Limits
 
-They are small. What they have learned above all is to recognise the wrong implementations of the functions that they
-were shown; whether tampering works they tell from its look-alike only in part, so that they doubt some of the fakes, and
-of new functions they know next to nothing (`held_out`). A first stage two and a half times as long as before taught them
-the outcome better (the ceiling rose from .94 to .97), and not this.
+They are small. What they have learned above all is to recognise the wrong implementations of the functions that
+they were shown; whether tampering works they tell from its look-alike only in part, so that they doubt some of the
+fakes, and of new functions they know next to nothing (`held_out`). A first stage two and a half times as long as
+before taught them the outcome better (the ceiling rose from .94 to .97), and not this.
 
 They know one library of small functions and one style of program, and share one base: over seeds the programs, what
 is held out and the last stage of training differ, not the base.
