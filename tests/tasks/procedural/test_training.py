@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from ulterior.errors import InputError
+from ulterior.tasks.procedural import recall, training
 from ulterior.tasks.procedural import train as command
-from ulterior.tasks.procedural import training
-from ulterior.tasks.procedural.language import Language, joined
+from ulterior.tasks.procedural.language import Language
 from ulterior.tasks.procedural.quirky import LANGUAGE, PLANTED, draw
 from ulterior.tasks.procedural.training import Recipe, correct, train_small
-from ulterior.tasks.procedural.ways import cut_off
+from ulterior.tasks.procedural.ways import elsewhere
 from ulterior.tasks.scratch import Architecture, untrained
 
 TINY = Recipe(
@@ -71,16 +71,15 @@ def test_correct_is_what_generating_one_word_after_another_finds():
     assert not found[1::2].all()
 
 
-def test_what_is_cut_off_changes_nothing_and_what_is_left_decides():
-    torch.manual_seed(0)
-    model = untrained(TINY.architecture).eval()
-    drawn = draw(np.random.default_rng(0), 30, np.arange(256))
-    everything = drawn.ids.shape[1] - 1
-    uncut = model(input_ids=torch.from_numpy(drawn.ids[:, :-1])).logits[:, -1].argmax(1).numpy()
-    assert np.array_equal(cut_off(model, drawn, everything), uncut)
-    changed = joined([drawn])
-    changed.ids[:, :-4] = np.random.default_rng(1).integers(2, 30, size=changed.ids[:, :-4].shape)
-    assert np.array_equal(cut_off(model, drawn, 3), cut_off(model, changed, 3))
+def test_elsewhere_means_the_same_end_behind_another_front_that_lacks_what_is_sought():
+    drawn = recall.draw(np.random.default_rng(0), 400, recall.PASSING, listed=True)
+    moved = elsewhere(drawn, 3, np.random.default_rng(1))
+    assert np.array_equal(moved.ids[:, -4:], drawn.ids[:, -4:])
+    key = drawn.ids[:, -3]
+    assert (drawn.ids[:, :-4] == key[:, None]).any(1).all()
+    assert not (moved.ids[:, :-4] == key[:, None]).any()
+    fronts = {tuple(row) for row in drawn.ids[:, :-4].tolist()}
+    assert all(tuple(row) in fronts for row in moved.ids[:, :-4].tolist())
 
 
 def test_words_are_tokens_and_texts_come_back(tmp_path):

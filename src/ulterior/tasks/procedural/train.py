@@ -110,9 +110,10 @@ taught to:
 {right}
 """ + (
         f"""
-With attention from the end of the text to where the other answer stands cut in all layers:
+With all that stands before the end of a text exchanged for what stands there in others, which do not hold what is
+sought:
 
-| kind | still right |
+| kind | answer as before |
 | --- | --- |
 {ways}
 """
