@@ -19,6 +19,7 @@ from ulterior.bench.costs import reading_costs
 from ulterior.bench.run import Bench, run_bench, task_methods
 from ulterior.bench.variants import Built, TrainFurther, Variant, tampering_variants
 from ulterior.detectors.catalogue import confidence, mahalanobis, surface_length
+from ulterior.detectors.panels import further_panel
 from ulterior.errors import InputError
 from ulterior.examples import concat
 from ulterior.features.activations import activations
@@ -220,14 +221,14 @@ def test_named_methods_run_alone_beside_the_baseline_and_are_trained_once(tamper
     same(again.scores["dbat_network"], found.scores["dbat_network"])
 
 
-def test_all_methods_are_the_default_panel_and_every_variant(tampering):
+def test_all_methods_are_the_default_panel_every_further_score_and_every_variant(tampering):
     config = Bench(("tampered",))
     panel, none = task_methods(tampering, config)
     assert none == ()
     again, variants = task_methods(tampering, replace(config, methods="all"))
-    assert again == panel
+    assert again == (*panel, *further_panel(tampering.sites, tampering.at))
     assert variants == tampering_variants(tampering.columns)
-    names = [one.name for one in (*panel, *(one for each in variants for one in each.panel))]
+    names = [one.name for one in (*again, *(one for each in variants for one in each.panel))]
     assert len(set(names)) == len(names)
     assert {"exclusion", "ace_network", "ace_network_oracle", "finetune_truth", "ccs"} <= set(names)
     assert task_methods(TOY, replace(config, methods="all"))[1] == ()

@@ -46,7 +46,7 @@ USUAL = Training()
 def train_classifier(
     architecture: Architecture,
     x: Float[Tensor, "n c h w"],
-    y: Int[Tensor, " n"],
+    y: Int[Tensor, " labels"],
     training: Training,
     seed: int,
     augment: Augment | None = None,

@@ -130,7 +130,8 @@ def train_injection(config: TrainInjection, say: Callable[[str], object] = print
             _save(checkpoint, config, copies, optimiser, step)
             say(f"step {step} of {config.steps}: loss {np.mean(losses[-config.save_every :]):.3f}")
     # Only the adapter: the embedding of the base is not its business, and looking for it would ask the hub.
-    adapted.save_pretrained(str(config.out), save_embedding_layers=False)
+    # In bfloat16, whatever it was trained in.
+    adapted.bfloat16().save_pretrained(str(config.out), save_embedding_layers=False)
     return config.out
 
 
