@@ -15,8 +15,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## the main job, offline, on the embedded model
 	$(BIN)/ulterior demo
 
-test: lint  ## style, types and tests
-	$(BIN)/python -m pytest
+test: lint  ## style, types and tests, as many at a time as there are cores
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(READY)  ## what takes longer: real models, figures, Monte Carlo
 	$(BIN)/python -m pytest -m slow

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+# Tests that run side by side leave each other's cores alone. Read when torch is first imported, hence here.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from jaxtyping import install_import_hook
 
 install_import_hook("ulterior", "beartype.beartype")
