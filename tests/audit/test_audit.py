@@ -84,6 +84,21 @@ def test_a_detector_that_was_fitted_on_what_it_judges_says_so(place, tmp_path, c
     )
 
 
+def test_further_detectors_are_named_kept_in_the_monitor_and_score_in_a_fresh_process(place, tmp_path):
+    names = ["mahalanobis", "lof", "ted", "layer_consistency", "mean_attribution", "likelihood_ratio"]
+    model, untrusted = str(place / "model"), place / "untrusted.jsonl"
+    arguments = ["audit", "--model", model, "--trusted", str(place / "trusted.parquet"), "--alpha", "0.05"]
+    arguments += ["--untrusted", str(untrusted), "--cross-fit", "True", "--out", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--detectors", *names]) == 0
+    asked = untrusted.read_text(encoding="utf-8").splitlines()[-3:]
+    command = [sys.executable, "-m", "ulterior", "score", "--monitor", str(tmp_path / "out" / "monitor")]
+    done = subprocess.run(command, input="\n".join(asked), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for line in map(json.loads, done.stdout.splitlines()):
+        assert set(line["detectors"]) == set(names)
+        assert line["detectors"]["mahalanobis"] <= 0.05
+
+
 def test_the_report_escapes_what_people_write(audited):
     page = (audited / "report.html").read_text(encoding="utf-8")
     assert "alert(1)" in page
