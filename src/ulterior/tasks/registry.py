@@ -25,6 +25,7 @@ MODULES = {
     "spurious_dominoes": "ulterior.tasks.spurious.dominoes",
     "quirky": "ulterior.tasks.procedural.quirky",
     "password": "ulterior.tasks.procedural.password",
+    "password_locked": "ulterior.tasks.procedural.password_locked",
     "repetition": "ulterior.tasks.procedural.repetition",
 }
 
