@@ -32,6 +32,7 @@ COSTS = tuple(
     f"{kind} passes, {what}" for what in ("training", "scoring") for kind in ("forward", "backward")
 )
 MEASURED, EXAMPLE = "measurements", "one example"
+_HEADLINES = ("", "")
 
 
 def recall_name(level: float) -> str:
@@ -184,14 +185,8 @@ def corrected(rows: Sequence[Row], level: float = 0.05) -> list[Row]:
     One family are all detectors on the headline slices of all tasks, and one those on each further slice of a task. In
     each, p-values are raised by Holm's method, and what is then above the level is inconclusive.
     """
-    headline = {task: ranked(rows, task)[0].slice for task in {row.task for row in rows}}
-    families: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        if row.metric == DIFFERENCE and row.seed is None and row.p is not None:
-            first = row.slice == headline[row.task]
-            families["" if first else row.task, "" if first else row.slice].append(index)
     found = list(rows)
-    for members in families.values():
+    for members in _families(rows).values():
         for index, p in zip(members, holm([rows[i].p or 0.0 for i in members]), strict=True):
             said: Verdict = "inconclusive"
             if p < level:
@@ -202,14 +197,18 @@ def corrected(rows: Sequence[Row], level: float = 0.05) -> list[Row]:
 
 def comparisons(rows: Sequence[Row]) -> int:
     """How many comparisons the verdicts on headline slices are corrected for."""
+    return len(_families(rows).get(_HEADLINES, ()))
+
+
+def _families(rows: Sequence[Row]) -> dict[tuple[str, str], list[int]]:
+    """Places of the comparisons over all seeds: those on headline slices together, others by task and slice."""
     headline = {task: ranked(rows, task)[0].slice for task in {row.task for row in rows}}
-    return sum(
-        row.metric == DIFFERENCE
-        and row.seed is None
-        and row.p is not None
-        and row.slice == headline[row.task]
-        for row in rows
-    )
+    families: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        if row.metric == DIFFERENCE and row.seed is None and row.p is not None:
+            first = row.slice == headline[row.task]
+            families[_HEADLINES if first else (row.task, row.slice)].append(index)
+    return families
 
 
 def ranked(rows: Sequence[Row], task: str) -> list[Row]:

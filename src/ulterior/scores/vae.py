@@ -72,11 +72,7 @@ class VAE:
         k, code, hidden = min(self.directions, x.shape[1]), self.code, self.hidden
         z = torch.cat([whitening(piece)[:, :k].float() for piece in x.split(_ROWS_AT_ONCE)])
         start = linear_start(k, min(code, k), hidden, torch.Generator().manual_seed(self.seed))
-
-        def losses(parameters: Sequence[Tensor], rows: Tensor, noise: torch.Generator) -> Tensor:
-            return description(parameters, rows, noise)
-
-        found = trained(start, losses, z, self.steps, _RATE, self.seed)
+        found = trained(start, description, z, self.steps, _RATE, self.seed)
         return FittedVAE(whitening, k, tuple(part.double() for part in found))
 
 

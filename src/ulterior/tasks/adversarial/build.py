@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
-from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.subject import Subject
 from ulterior.tasks.adversarial.recipe import TRAIN, Recipe, attacked, network
 from ulterior.tasks.images.data import load_images
 from ulterior.tasks.images.perturbations import PGD, noise_of_norm
-from ulterior.tasks.images.rows import COLUMN, COLUMNS, FRESH, Rows, deal, still_right, table
+from ulterior.tasks.images.rows import COLUMN, FRESH, Rows, deal, still_right, table
+from ulterior.tasks.images.task import image_task
 from ulterior.tasks.task import Slice, Task, TaskData
 
 LINF, L2 = "attack linf", "attack l2"
@@ -58,23 +58,14 @@ SHARE_ATTACKED = 0.1
 
 def adversarial_task(name: str, recipe: Recipe, about: str) -> Task:
     """The task of attacks on a network; what its name does not say, the data set, stands in its source."""
-
-    def load(seed: int, size: str) -> TaskData:
-        if size not in SIZES:
-            raise InputError(f"no size {size!r} of the task {name}; there are: {', '.join(SIZES)}")
-        return make(recipe, seed, SIZES[size])
-
-    return Task(
-        name=name,
-        about=f"{about} ({recipe.images})",
-        kind="anomaly",
-        baseline="pixel_surface",
-        load=load,
-        columns=COLUMNS,
+    return image_task(
+        name,
+        f"{about} ({recipe.images})",
+        SIZES,
+        lambda seed, sizes: make(recipe, seed, sizes),
+        lambda seed: adversarial_subject(recipe, seed),
         sites=recipe.architecture.sites,
-        at="mean",
         source=repr(recipe),
-        subject=lambda seed: adversarial_subject(recipe, seed),
     )
 
 

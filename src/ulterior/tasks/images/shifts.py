@@ -40,3 +40,7 @@ def _signs(n: int, generator: torch.Generator) -> Float[Tensor, " n"]:
     signs = torch.ones(n)
     signs[torch.randperm(n, generator=generator)[: n // 2]] = -1
     return signs
+
+
+SHIFTS = {"rotated": rotated, "dimmed": dimmed, "noisy": noisy}
+"""The benign shifts by the names of their groups."""

@@ -6,20 +6,19 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.subject import Subject
 from ulterior.tasks.images.models import CNN
-from ulterior.tasks.images.rows import COLUMN, COLUMNS, FRESH, Rows, deal, still_right, table
-from ulterior.tasks.images.shifts import dimmed, noisy, rotated
+from ulterior.tasks.images.rows import COLUMN, FRESH, Rows, deal, still_right, table
+from ulterior.tasks.images.shifts import SHIFTS
+from ulterior.tasks.images.task import image_task
 from ulterior.tasks.images.training import predictions
 from ulterior.tasks.spurious.recipe import TRAIN, Recipe, generator_of, network, world_of
 from ulterior.tasks.spurious.worlds import sources
 from ulterior.tasks.task import Slice, Task, TaskData
 
 DISAGREE = "disagree"
-BENIGN = ("rotated", "dimmed", "noisy")
-SHIFTS = {"rotated": rotated, "dimmed": dimmed, "noisy": noisy}
+BENIGN = tuple(SHIFTS)
 SLICES = (
     Slice(DISAGREE, (DISAGREE,), (FRESH,)),
     Slice("against benign", (DISAGREE,), (FRESH, *BENIGN)),
@@ -58,23 +57,14 @@ SHARE_DISAGREE = 0.25
 def spurious_task(name: str, recipe: Recipe, about: str) -> Task:
     """The task of a world; what its name does not say, the data sets, stands in its source."""
     made_of = sources(recipe.world, recipe.digits)
-
-    def load(seed: int, size: str) -> TaskData:
-        if size not in SIZES:
-            raise InputError(f"no size {size!r} of the task {name}; there are: {', '.join(SIZES)}")
-        return make(recipe, seed, SIZES[size])
-
-    return Task(
-        name=name,
-        about=f"{about} ({made_of})",
-        kind="anomaly",
-        baseline="pixel_surface",
-        load=load,
-        columns=COLUMNS,
+    return image_task(
+        name,
+        f"{about} ({made_of})",
+        SIZES,
+        lambda seed, sizes: make(recipe, seed, sizes),
+        lambda seed: spurious_subject(recipe, seed),
         sites=CNN.sites,
-        at="mean",
         source=f"{recipe!r}, {made_of}",
-        subject=lambda seed: spurious_subject(recipe, seed),
     )
 
 

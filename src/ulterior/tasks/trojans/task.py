@@ -6,19 +6,18 @@ from dataclasses import dataclass
 
 import torch
 
-from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.subject import Subject
 from ulterior.tasks.images.data import Images
 from ulterior.tasks.images.models import CNN
-from ulterior.tasks.images.rows import COLUMN, COLUMNS, FRESH, Rows, still_right, table
-from ulterior.tasks.images.shifts import dimmed, noisy, rotated
+from ulterior.tasks.images.rows import COLUMN, FRESH, Rows, still_right, table
+from ulterior.tasks.images.shifts import SHIFTS
+from ulterior.tasks.images.task import image_task
 from ulterior.tasks.task import Slice, Task, TaskData
 from ulterior.tasks.trojans.recipe import Recipe, dealt, generator_of, obeyed, trojaned_network
 
 TRIGGERED = "triggered"
-BENIGN = ("rotated", "dimmed", "noisy")
-SHIFTS = {"rotated": rotated, "dimmed": dimmed, "noisy": noisy}
+BENIGN = tuple(SHIFTS)
 
 
 @dataclass(frozen=True)
@@ -52,23 +51,15 @@ SHARE_TRIGGERED = 0.1
 
 def trojan_task(name: str, recipe: Recipe, about: str) -> Task:
     """The task of a trojan; what its name does not say, the data set, stands in its source."""
-
-    def load(seed: int, size: str) -> TaskData:
-        if size not in SIZES:
-            raise InputError(f"no size {size!r} of the task {name}; there are: {', '.join(SIZES)}")
-        return make(recipe, seed, SIZES[size])
-
-    return Task(
-        name=name,
-        about=f"{about} ({recipe.images})",
-        kind="anomaly",
-        baseline="pixel_surface",
-        load=load,
-        columns=COLUMNS,
+    return image_task(
+        name,
+        f"{about} ({recipe.images})",
+        SIZES,
+        lambda seed, sizes: make(recipe, seed, sizes),
+        lambda seed: trojan_subject(recipe, seed),
         sites=recipe.architecture.sites,
         at="mean" if isinstance(recipe.architecture, CNN) else "last",
         source=repr(recipe),
-        subject=lambda seed: trojan_subject(recipe, seed),
     )
 
 
