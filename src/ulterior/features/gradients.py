@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ulterior.architectures import find_anatomy
 from ulterior.capture import Captured, first_argument
 from ulterior.errors import InputError
+from ulterior.freezing import frozen
 from ulterior.subject import Batch, Subject
 
 __all__ = ["GradientError", "Gradients", "Output", "Target", "backward", "graph_from_inputs"]
@@ -82,11 +83,8 @@ def graph_from_inputs(model: nn.Module, batch: Batch) -> Iterator[Batch]:
     parameters are frozen meanwhile, so that none of them gets a gradient or is copied for one, and then have the flags
     that they had before.
     """
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     with ExitStack() as stack:
-        stack.callback(_restore, flags)
-        for parameter, _ in flags:
-            parameter.requires_grad_(False)
+        stack.enter_context(frozen(model))
         anatomy = find_anatomy(model)
         if anatomy is None:
             yield replace(batch, inputs={name: _root(value) for name, value in batch.inputs.items()})
@@ -183,8 +181,3 @@ def _begin(module: nn.Module, args: tuple, kwargs: dict) -> None:
 
 def _root(value: Tensor) -> Tensor:
     return value.detach().requires_grad_() if value.is_floating_point() else value
-
-
-def _restore(flags: Sequence[tuple[nn.Parameter, bool]]) -> None:
-    for parameter, flag in flags:
-        parameter.requires_grad_(flag)
