@@ -27,7 +27,7 @@ from ulterior.circuits.wiring import BlockWiring, Projection, gain
 from ulterior.errors import InputError
 from ulterior.subject import Batch
 
-__all__ = ["masked_run"]
+__all__ = ["check_positions", "masked_run", "with_input"]
 
 
 def masked_run(
@@ -121,7 +121,7 @@ class _Edges:
 
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
             x = self._read(self._graph.reads[column.start], column)[:, :, 0]
-            return _with_input(args, kwargs, block.mlp_norm(x))
+            return with_input(args, kwargs, block.mlp_norm(x))
 
         return hook
 
@@ -130,7 +130,7 @@ class _Edges:
 
     def _last(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         n = len(self._graph.destinations)
-        return _with_input(args, kwargs, self._read(len(self._graph.sources), slice(n - 1, n))[:, :, 0])
+        return with_input(args, kwargs, self._read(len(self._graph.sources), slice(n - 1, n))[:, :, 0])
 
     def _add(self, shares: Float[Tensor, "n s g d"], constant: Tensor | float = 0.0) -> None:
         """More sources, and what their block adds besides."""
@@ -175,7 +175,7 @@ class _Nodes:
 
     def _embedded(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         given = first_argument(args, kwargs)[:, :, None]
-        return _with_input(args, kwargs, self._blend(given, slice(0, 1), slice(0, 1)).sum(2))
+        return with_input(args, kwargs, self._blend(given, slice(0, 1), slice(0, 1)).sum(2))
 
     def _attended(self, layer: int, block: BlockWiring) -> Callable[..., None]:
         rows = self._graph.rows(layer, "heads")
@@ -239,11 +239,27 @@ def project(
     return output if bias is None else output + bias.detach()
 
 
-def _with_input(args: tuple, kwargs: dict, value: Tensor) -> tuple[tuple, dict]:
+def with_input(args: tuple, kwargs: dict, value: Tensor) -> tuple[tuple, dict]:
+    """What a hooked module takes, with another activation in place of its own."""
     if args:
         return (value, *args[1:]), kwargs
     name = next(name for name, given in kwargs.items() if isinstance(given, Tensor))
     return args, {**kwargs, name: value}
+
+
+def check_positions(positions: int, batch: Batch) -> None:
+    """Whether units at so many positions fit some examples.
+
+    Raises:
+        InputError: examples that are longer, or padded on the left.
+    """
+    length = next(iter(batch.inputs.values())).shape[1]
+    if length > positions:
+        raise InputError(f"the mask knows {positions} positions, an example has {length}")
+    if batch.mask is not None and not bool(batch.mask[:, 0].all()):
+        raise InputError(
+            "a mask by position needs examples padded on the right, so that the first token is at 0"
+        )
 
 
 def _fitted(values: Tensor, units: Units, graph: Graph, batch: Batch) -> Tensor:
@@ -255,12 +271,7 @@ def _fitted(values: Tensor, units: Units, graph: Graph, batch: Batch) -> Tensor:
             f"a mask of shape {given} over {units.grain}; expected {shape}, or {len(batch)} of these, one an example"
         )
     if units.positions is not None:
-        if length > units.positions:
-            raise InputError(f"the mask knows {units.positions} positions, an example has {length}")
-        if batch.mask is not None and not bool(batch.mask[:, 0].all()):
-            raise InputError(
-                "a mask by position needs examples padded on the right, so that the first token is at 0"
-            )
+        check_positions(units.positions, batch)
         axis = len(given) - len(shape)
         return values.narrow(axis, 0, length)
     return values if given == shape else values[:, None]
