@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ulterior.capture import first_argument
@@ -37,6 +37,7 @@ def masked_run(
     units: Units,
     ablated: Streams,
     *,
+    exchanged: Int[Tensor, "n u"] | None = None,
     grad: bool = False,
 ) -> Any:
     """Run the model with a mask.
@@ -47,18 +48,26 @@ def masked_run(
         values: The mask, of ``units.shape(graph)``, or with an axis of examples in front: one mask an example.
         units: What it masks.
         ablated: What stands in for what is off.
+        exchanged: For a mask of edges: for each example and source, the row of the batch whose value of that source
+            everyone reads in its place, as computed in this very run.
         grad: Whether the run keeps a graph, so that the output can be differentiated.
 
     Returns:
         The model's output.
 
     Raises:
-        InputError: a mask of another shape; a mask by position, and examples longer than it or padded on the left.
+        InputError: a mask of another shape; a mask by position, and examples longer than it or padded on the left;
+            sources exchanged under a mask of other units than edges.
     """
     values = _fitted(values, units, wired.graph, batch)
     if units.grain == "neurons" and ablated.neurons is None:
         raise InputError("a mask of neurons needs an ablation of neurons")
-    run = _Edges(wired, values, ablated) if units.grain == "edges" else _Nodes(wired, values, units, ablated)
+    if exchanged is not None and units.grain != "edges":
+        raise InputError(
+            "sources are exchanged between examples under a mask of edges only; see ``Mask.edges``"
+        )
+    edges = units.grain == "edges"
+    run = _Edges(wired, values, ablated, exchanged) if edges else _Nodes(wired, values, units, ablated)
     with ExitStack() as hooks:
         for module, hook, before in run.hooks():
             register: Callable[..., Any] = (
@@ -74,9 +83,11 @@ Hook = tuple[nn.Module, Callable[..., Any], bool]
 class _Edges:
     """The state of one run with a mask of edges: what has been added to the stream so far."""
 
-    def __init__(self, wired: Wired, values: Tensor, ablated: Streams) -> None:
+    def __init__(
+        self, wired: Wired, values: Tensor, ablated: Streams, exchanged: Tensor | None = None
+    ) -> None:
         self._wired, self._graph = wired, wired.graph
-        self._values, self._ablated = values, ablated.sources
+        self._values, self._ablated, self._exchanged = values, ablated.sources, exchanged
         self._changes: list[
             Tensor
         ] = []  # of each source in the order of the graph, how far it is from its ablation
@@ -135,6 +146,9 @@ class _Edges:
     def _add(self, shares: Float[Tensor, "n s g d"], constant: Tensor | float = 0.0) -> None:
         """More sources, and what their block adds besides."""
         self._bases[self._known] = self._base
+        if self._exchanged is not None:
+            rows = self._exchanged[:, None, self._known : self._known + shares.shape[2], None]
+            shares = torch.take_along_dim(shares, rows, 0)
         instead = self._ablated[:, :, self._known : self._known + shares.shape[2]]
         self._changes.append(shares - instead)
         self._base = self._base + instead.sum(2) + constant
