@@ -12,12 +12,14 @@ from ulterior.measurement.recipe import Heads, Optimisation, Running, Texts
 from ulterior.measurement.training import train_predictor
 
 if __name__ == "__main__":
-    base, out = Path(sys.argv[1]), Path(sys.argv[2])
+    base, out, *part = sys.argv[1:]
+    out = Path(out)
     options = recipe(
+        train=part[0] if part else "all",
         heads=Heads(words=("w1", "w2")),
         optimisation=Optimisation(rate=1e-2, batch=8, epochs=2),
         texts=Texts(held_out=0.2),
         running=Running(precision="fp32"),
     )
-    metrics = train_predictor(readings(), base, out, options)
+    metrics = train_predictor(readings(), Path(base), out, options)
     (out / f"rank{os.environ['RANK']}.json").write_text(json.dumps(metrics))

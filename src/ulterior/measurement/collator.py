@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Sampler
 
 from ulterior.errors import InputError
 from ulterior.measurement.batches import pad
 from ulterior.measurement.data import TamperingData, checked_measurements
+from ulterior.measurement.frozen import StoredStates
 from ulterior.measurement.markers import Marked
 from ulterior.measurement.recipe import Texts
 
@@ -51,11 +53,12 @@ class RowsOfText:
 
 @dataclass(frozen=True)
 class Row:
-    """One training row as tokens; `measured` has a value for each sensor."""
+    """One training row as tokens; `measured` has a value for each sensor; `states`: see ``store_states``."""
 
     tokens: Marked
     measured: tuple[bool, ...]
     counted: bool
+    states: StoredStates | None = field(default=None, kw_only=True)
 
 
 def training_rows(data: TamperingData, texts: Texts, seed: int) -> tuple[RowsOfText, RowsOfText]:
@@ -90,7 +93,10 @@ def sensors_of(rows: RowsOfText) -> int | None:
 
 @dataclass(frozen=True)
 class Collator:
-    """Rows to the tensors that the training's forward pass takes; padding stands on the right."""
+    """Rows to the tensors that the training's forward pass takes; padding stands on the right.
+
+    Stored states, which all rows have or none, come along as `states`, ``[n, s, d]``.
+    """
 
     pad_id: int
 
@@ -99,12 +105,15 @@ class Collator:
         measured = torch.zeros(batch.sensor_positions.shape, dtype=torch.bool)
         for row, one in enumerate(rows):
             measured[row, : len(one.measured)] = torch.tensor(one.measured)
+        states = [row.states.read() for row in rows if row.states is not None]
+        stored = {"states": pad_sequence(states, batch_first=True)} if states else {}
         return {
             "input_ids": batch.input_ids,
             "text_mask": batch.attention_mask,
             "sensor_positions": batch.sensor_positions,
             "measurements": measured,
             "counted": torch.tensor([row.counted for row in rows]),
+            **stored,
         }
 
 

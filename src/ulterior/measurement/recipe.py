@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ulterior.errors import InputError
@@ -85,6 +85,10 @@ class Running:
         by_length: Form batches of about equal length, which saves padding.
         save_steps: Steps between checkpoints.
         workers: Processes that prepare batches; texts are tokenised before, so that 0 is usually best.
+        cache_gb: Gigabytes of disk, in the folder of the training, that the states which leave the frozen blocks may
+            take, so that those blocks run once a row and not in each epoch; 0: never. Done for `last:N` and `heads`
+            with more than one epoch, unless there is dropout in the frozen part; 4 bytes a token and unit of width.
+            Never takes more than half of what is free.
     """
 
     precision: Precision = "auto"
@@ -93,6 +97,7 @@ class Running:
     by_length: bool = True
     save_steps: int = 200
     workers: int = 0
+    cache_gb: float = field(default=20.0, repr=False)  # finished trainings are named by what is shown
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
+from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler
@@ -16,22 +23,34 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ulterior.errors import InputError
 from ulterior.measurement.collator import Collator, Order, Row
+from ulterior.measurement.frozen import Frozen, frozen_blocks, skipped, store_states
 from ulterior.measurement.predictor import LossWeights, MeasurementPredictor, measurement_loss
 from ulterior.measurement.recipe import Precision, Recipe
 from ulterior.precision import bfloat16_is_fast
 
-__all__ = ["Objective", "PredictorTrainer", "arguments", "last_checkpoint", "trainer"]
+__all__ = [
+    "Objective",
+    "PredictorTrainer",
+    "above_frozen_blocks",
+    "arguments",
+    "last_checkpoint",
+    "trainer",
+]
 
 WEIGHTS, STATE = "trained.safetensors", "trainer_state.json"
 
 
 class Objective(nn.Module):
-    """The predictor with its loss: what the Trainer wraps for mixed precision and for several devices."""
+    """The predictor with its loss: what the Trainer wraps for mixed precision and for several devices.
+
+    Batches may bring the states that leave the blocks `frozen`.
+    """
 
     def __init__(self, predictor: MeasurementPredictor, weights: LossWeights) -> None:
         super().__init__()
         self.predictor = predictor
         self.weights = weights
+        self.frozen: Frozen | None = None
 
     def forward(
         self,
@@ -40,10 +59,13 @@ class Objective(nn.Module):
         sensor_positions: Tensor,
         measurements: Tensor,
         counted: Tensor,
+        states: Float[Tensor, "n s d"] | None = None,
     ) -> dict[str, Tensor]:
         """The loss of a batch, under `loss`."""
-        # No mask: padding stands on the right, where a causal model does not look, and attention without is faster.
-        hidden = self.predictor.hidden(input_ids, None)
+        above = nullcontext() if states is None or self.frozen is None else skipped(self.frozen, states)
+        with above:
+            # No mask: padding stands on the right, where a causal model does not look, and attention without is faster.
+            hidden = self.predictor.hidden(input_ids, None)
         tokens = self.weights.token > 0
         predictions = self.predictor.read(hidden, text_mask, sensor_positions, tokens)
         loss = measurement_loss(
@@ -209,6 +231,62 @@ def trainer(
         eval_dataset=sorted(held_out, key=lambda row: len(row.tokens.ids)) or None,
         data_collator=Collator(pad_id),
     )
+
+
+@contextmanager
+def above_frozen_blocks(running: PredictorTrainer, recipe: Recipe, path: Path) -> Iterator[None]:
+    """Inside, steps and evaluations begin above the frozen blocks, where that is possible and saves time.
+
+    Args:
+        running: Whose rows are replaced by such that have their states.
+        recipe: Says how much disk the states may take.
+        path: The file that holds them; it is gone afterwards. Seen by all processes of a launcher.
+    """
+    objective: Any = running.model
+    accelerator: Any = running.accelerator
+    learned: Any = running.train_dataset
+    aside: Any = running.eval_dataset or []
+    rows: list[Row] = [*learned, *aside]
+    if accelerator.is_main_process:
+        path.unlink(missing_ok=True)  # left by a process that was killed
+    # In one epoch every row is read once: nothing to gain.
+    if recipe.running.cache_gb > 0 and recipe.optimisation.epochs > 1:
+        with accelerator.autocast():
+            frozen = frozen_blocks(objective.predictor.lm)
+    else:
+        frozen = None
+    if frozen is None or not _fits(frozen, rows, recipe.running.cache_gb, path.parent, accelerator):
+        yield
+        return
+    try:
+        texts = [row.tokens for row in rows]
+        batch = running.args.per_device_eval_batch_size
+        stored = store_states(objective.predictor.lm, frozen, texts, path, batch, accelerator)
+        rows = [replace(row, states=states) for row, states in zip(rows, stored, strict=True)]
+        running.train_dataset = rows[: len(learned)]  # pyright: ignore[reportAttributeAccessIssue]
+        running.eval_dataset = rows[len(learned) :] or None  # pyright: ignore[reportAttributeAccessIssue]
+        objective.frozen = frozen
+        yield
+    finally:
+        objective.frozen = None
+        if accelerator.is_main_process:
+            path.unlink(missing_ok=True)
+
+
+def _fits(frozen: Frozen, rows: list[Row], limit: float, folder: Path, accelerator: Any) -> bool:
+    """Whether the states may be stored; the first process decides, as the disk is another a moment later."""
+    folder.mkdir(parents=True, exist_ok=True)
+    needed = frozen.token_bytes * sum(len(row.tokens.ids) for row in rows) / 1e9
+    free = shutil.disk_usage(folder).free / 1e9
+    verdict = [needed <= min(limit, free / 2)]
+    broadcast_object_list(verdict)
+    if not verdict[0] and accelerator.is_main_process:
+        print(
+            f"the frozen blocks run in every epoch: their states would take {needed:.1f} GB, and may take"
+            f" {limit:g} (--cache-gb) of {free:.1f} that are free, of which at most half",
+            file=sys.stderr,
+        )
+    return verdict[0]
 
 
 def last_checkpoint(folder: Path) -> str | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DONE", "train_predictor"]
 
-CLAIM, DONE, CHECKPOINTS = "recipe.json", "training.json", "checkpoints"
+CLAIM, DONE, CHECKPOINTS, STATES = "recipe.json", "training.json", "checkpoints", "states.bin"
 
 
 def train_predictor(
@@ -57,7 +57,7 @@ def train_predictor(
     learned, aside = training_rows(data, recipe.texts, seed)
     sensors = sensors_of(learned)
     start = start_from(model, recipe, sensors, out, seed)
-    from ulterior.measurement.trainer import arguments, last_checkpoint, trainer
+    from ulterior.measurement.trainer import above_frozen_blocks, arguments, last_checkpoint, trainer
 
     args = arguments(recipe, out / CHECKPOINTS, seed, len(learned), len(aside))
     checkpoint = last_checkpoint(out / CHECKPOINTS)
@@ -70,7 +70,8 @@ def train_predictor(
     adapter = choose_trainable(predictor, part, start.name, tokens=recipe.loss.token > 0)
     pad_id = pad_id_of(start.tokenizer, predictor.lm.config)
     running = trainer(predictor, recipe, args, rows, held_out, pad_id, seed)
-    result = running.train(resume_from_checkpoint=checkpoint)
+    with above_frozen_blocks(running, recipe, out / CHECKPOINTS / STATES):
+        result = running.train(resume_from_checkpoint=checkpoint)
     if running.is_world_process_zero():
         trained = sum(weight.numel() for weight in predictor.parameters() if weight.requires_grad)
         save_predictor(out, predictor.eval(), start.tokenizer, description, adapter=adapter)
@@ -94,7 +95,7 @@ def _identity(
 ) -> dict[str, Any]:
     """Everything that the weights depend on."""
     chosen = asdict(recipe)
-    for name in ("save_steps", "workers"):
+    for name in ("save_steps", "workers", "cache_gb"):
         del chosen["running"][name]
     return {
         "recipe": chosen,
