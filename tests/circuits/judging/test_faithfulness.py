@@ -77,9 +77,12 @@ def test_intervals_of_the_ratio_cover_the_truth_about_as_often_as_they_say():
         gap = 2 + generator.normal(size=n)
         kept = truth * gap + 0.5 * generator.normal(size=n)
         found = ratio_of_means(kept, gap, seed=trial)
-        assert found.low is not None and found.high is not None
+        assert found.low is not None
+        assert found.high is not None
         hits += found.low <= truth <= found.high
-    assert 0.90 <= hits / trials <= 0.985  # 95% within four standard errors; the bootstrap is a little short at n = 40
+    assert (
+        0.90 <= hits / trials <= 0.985
+    )  # 95% within four standard errors; the bootstrap is a little short at n = 40
 
 
 def test_intervals_of_a_mean_cover_the_truth():
@@ -110,6 +113,8 @@ def test_what_cannot_be_judged_is_one_clear_error():
         run_masks(how, [full_mask(known().graph, NODES), full_mask(known().graph, EDGES)])
     with pytest.raises(InputError, match="no held-out pairs"):
         conditions(known().subject, decided(3).take([]), logit_difference)
-    broken = conditions(known().subject, decided(3), lambda output, batch, reference: output.logits[:, 0, 0] / 0)
-    with pytest.raises(InputError, match="rows 0, 1, 2.*NaN or infinite"):
+    broken = conditions(
+        known().subject, decided(3), lambda output, batch, reference: output.logits[:, 0, 0] / 0
+    )
+    with pytest.raises(InputError, match=r"rows 0, 1, 2.*NaN or infinite"):
         run_whole(broken)

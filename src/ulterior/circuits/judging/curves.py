@@ -116,7 +116,7 @@ def sizes_at(shares: Sequence[float], count: int) -> tuple[int, ...]:
 
 def area(values: Float[np.ndarray, "k *n"], shares: Sequence[float]) -> Float[np.ndarray, "*n"]:
     """Area under values at rising shares, by trapezoids."""
-    return np.trapezoid(values, np.asarray(shares), axis=0)
+    return np.asarray(np.trapezoid(values, np.asarray(shares), axis=0))
 
 
 def random_scores(graph: Graph, units: Units, seed: int) -> Scores:
