@@ -80,6 +80,15 @@ FORBIDDEN = {
         "ulterior.tasks",
         "ulterior.bench",
     ),
+    "circuits": (
+        "ulterior.features",
+        "ulterior.scores",
+        "ulterior.detectors",
+        "ulterior.panel",
+        "ulterior.tasks",
+        "ulterior.bench",
+        "ulterior.audit",
+    ),
     "subject.py": (
         "ulterior.features",
         "ulterior.scores",

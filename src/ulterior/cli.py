@@ -32,6 +32,9 @@ COMMANDS = {
         "which of your examples does your model handle in an unusual way", "ulterior.audit.run", "Audit"
     ),
     "score": Command("score new examples with the monitor of an audit", "ulterior.audit.score", "Score"),
+    "circuit": Command(
+        "which heads, edges or neurons carry a behaviour", "ulterior.circuits.command.run", "Circuit"
+    ),
     "supervise": Command(
         "have the most anomalous examples labelled, refit, repeat", "ulterior.supervise.run", "Supervise"
     ),

@@ -20,14 +20,18 @@ from ulterior.report.model import (
     Trends,
 )
 from ulterior.report.page import render_report, write_report
+from ulterior.report.parts import GraphEdge, GraphNode, LayeredGraph, Table, TableColumn
 
 __all__ = [
     "Curve",
+    "GraphEdge",
+    "GraphNode",
     "Group",
     "HeatMap",
     "Histogram",
     "Interval",
     "KeyFigure",
+    "LayeredGraph",
     "Leaderboard",
     "Level",
     "Metric",
@@ -36,6 +40,8 @@ __all__ = [
     "Section",
     "ShownExample",
     "Standing",
+    "Table",
+    "TableColumn",
     "Trend",
     "Trends",
     "render_report",

@@ -6,19 +6,23 @@ Report
     Trends        Trend curves and Levels over an amount, such as labels spent
     Roc           Curves of one slice
     Histogram     Groups of scores under one detector
+    LayeredGraph  boxes in rows, and lines between them
+    Table         rows of figures that sort
     HeatMap       sites (or tasks) x detectors
     ShownExample  the most anomalous ones, and the worst mistakes
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Num
+
+from ulterior.report.interval import Interval
+from ulterior.report.parts import LayeredGraph, Table
 
 Role = Literal["detector", "baseline", "control", "ceiling", "oracle"]
 """What a detector is in a comparison. A control sees only the input, or learns from nothing; a ceiling is given the
@@ -38,24 +42,6 @@ Meaning = Literal["trusted", "benign", "real", "anomalous", "untrusted"]
 
 Unit = Literal["auroc", "rate", "p", "number"]
 """How a number is written: ``.93``, ``93%``, ``p = .004``, ``1,234``."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value and its interval. ``value=None`` (or NaN): the metric is undefined there, shown so.
-
-    Raises:
-        ValueError: only one end is given, or an end is not a number (None says that there is none).
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-    def __post_init__(self) -> None:
-        ends = (self.low, self.high)
-        if ends != (None, None) and any(end is None or math.isnan(end) for end in ends):
-            raise ValueError(f"an interval has two ends or none, got [{self.low}, {self.high}]")
 
 
 @dataclass(frozen=True)
@@ -226,6 +212,10 @@ class Trends:
     at_label: str = ""
     value_label: str = ""
     unit: Literal["auroc", "number"] = "auroc"
+    shares: bool = False
+    """Whether the amounts are shares up to 1 over decades: a logarithmic axis in percent."""
+    within: tuple[float, float] | None = None
+    """The most that the axis of values shows; what lies beyond is cut off."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +258,8 @@ class Section:
     """Show the most anomalous examples before everything else, as an audit wants them."""
     trends: tuple[Trends, ...] = ()
     heat_heading: str = "Sites"
+    graphs: tuple[LayeredGraph, ...] = ()
+    tables: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)

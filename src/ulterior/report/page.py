@@ -14,6 +14,7 @@ from typing import Any
 from ulterior.errors import InputError
 from ulterior.report import numbers, views
 from ulterior.report.charts import histogram_figure, roc_figure
+from ulterior.report.layered import layered_svg
 from ulterior.report.model import Report
 from ulterior.report.plots import DARK, LIGHT, css_variables, svg
 from ulterior.report.text import passage, visible
@@ -33,6 +34,7 @@ def render_report(report: Report) -> str:
     sections = [
         {
             "data": section,
+            "graphs": [(graph, Markup(layered_svg(graph))) for graph in section.graphs],
             "trends": [
                 (
                     t.name,

@@ -21,7 +21,7 @@ for (const board of document.querySelectorAll(".board")) {
 
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
     const key = (row) => row.cells[column].dataset.sort;
-    const byName = column === 0;
+    const byName = column === 0 ? !head.classList.contains("num") : head.classList.contains("words");
     // Numbers start with the largest, names with the first letter; a second click turns it round.
     const first = byName ? "ascending" : "descending";
     const direction = head.getAttribute("aria-sort") === first ? (byName ? "descending" : "ascending") : first;
@@ -37,6 +37,7 @@ for (const board of document.querySelectorAll(".board")) {
   }));
 
   const filter = board.querySelector(".filter");
+  if (filter === null) continue;
   const hide = board.querySelector(".hide-controls");
   const choices = Array.from(board.querySelectorAll(".choice"));
   const empty = board.querySelector(".empty");
@@ -54,4 +55,18 @@ for (const board of document.querySelectorAll(".board")) {
   };
   filter.addEventListener("input", apply);
   for (const input of hide ? [...choices, hide] : choices) input.addEventListener("change", apply);
+}
+
+for (const drawing of document.querySelectorAll(".layered")) {
+  // Over a box, or after a tap on it, its own lines stand out.
+  const pick = (name) => {
+    drawing.classList.toggle("picked", name !== null);
+    for (const edge of drawing.querySelectorAll(".edge"))
+      edge.classList.toggle("lit", name !== null && (edge.dataset.from === name || edge.dataset.to === name));
+  };
+  if (drawing.querySelector(".edge") === null) continue;
+  for (const node of drawing.querySelectorAll(".node")) {
+    node.addEventListener("pointerenter", () => pick(node.dataset.node));
+    node.addEventListener("pointerleave", () => pick(null));
+  }
 }

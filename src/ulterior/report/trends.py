@@ -30,15 +30,22 @@ def trends_figure(trends: Trends) -> Figure:
     from matplotlib.transforms import ScaledTranslation
 
     with figure(height=2.9) as (fig, axes):
-        right = max((float(t.at.max()) for t in trends.trends), default=1.0)
-        axes.set_xlim(0, right or 1.0)
+        left, right = 0.0, max((float(t.at.max()) for t in trends.trends), default=1.0)
         axes.grid(True, axis="y")
         axes.set_xlabel(trends.at_label)
         axes.set_ylabel(trends.value_label)
-        axes.locator_params(axis="x", nbins=6, integer=True)
+        if trends.shares:
+            left = min((float(t.at.min()) for t in trends.trends), default=1e-3)
+            axes.set_xscale("log")
+            ticks = [10.0**e for e in range(-4, 1) if 10.0**e >= left * 0.999]
+            axes.set_xticks(ticks, [f"{100 * tick:g}%" for tick in ticks])
+            axes.set_xticks([], minor=True)
+        else:
+            axes.locator_params(axis="x", nbins=6, integer=True)
+        axes.set_xlim(left, right or 1.0)
         for level in trends.levels:
             # Several points, so that a name may stand anywhere along the line.
-            along = np.linspace(0, right or 1.0, 50)
+            along = np.geomspace(left, right, 50) if trends.shares else np.linspace(0, right or 1.0, 50)
             axes.plot(along, np.full(50, level.value), label=level.name, **style_of(level.role))
         ordinary = [t for t in trends.trends if t.role == "detector"]
         for trend in trends.trends:
@@ -79,7 +86,8 @@ def _limit(axes: Axes, trends: Trends) -> None:
         return
     low, high = float(numbers.min()), float(numbers.max())
     if trends.unit == "number":
-        axes.set_ylim(0, 1.08 * high or 1.0)
+        least, most = trends.within or (-np.inf, np.inf)
+        axes.set_ylim(max(min(0.0, 1.08 * low), least), min(1.08 * high, most) or 1.0)
         return
     low, high = max(np.floor(20 * low - 0.1) / 20, 0.0), min(high + 0.1 * (high - low), 1.0)
     axes.set_ylim(low, max(high, low + 0.05))

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from ulterior.report.model import HeatMap, Interval, Leaderboard, Metric, Standing
 from ulterior.report.numbers import decimals, plain, written
+from ulterior.report.parts import Cell as Content
+from ulterior.report.parts import Table, TableColumn
+from ulterior.report.text import visible
 
 
 @dataclass(frozen=True)
@@ -149,3 +152,43 @@ def _shade(value: float, unit: str, top: float) -> Shade | None:
         return Shade(plain(value, 2), "hot" if value >= 0.5 else "cold", round(STRONGEST * min(strength, 1)))
     text = written(Interval(value), "rate")[0] if unit == "rate" else f"{value:.1f}"
     return Shade(text, "more", round(STRONGEST * min(max(value / top, 0), 1)))
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """One cell of a table; ``sort`` is empty for what has no place in an order."""
+
+    text: str
+    interval: str = ""
+    sort: str = ""
+    is_text: bool = False
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row, and the words by which it is found."""
+
+    cells: tuple[TableCell, ...]
+    words: str
+
+
+def table_rows(table: Table) -> list[TableRow]:
+    """The rows of a table as strings."""
+    rows = []
+    for row in table.rows:
+        found = tuple(_table_cell(value, column) for value, column in zip(row, table.columns, strict=True))
+        words = " ".join(visible(value) for value in row if isinstance(value, str))
+        rows.append(TableRow(found, words[:2000]))
+    return rows
+
+
+def _table_cell(value: Content, column: TableColumn) -> TableCell:
+    if value is None:
+        return TableCell("", is_text=column.kind == "text")
+    if isinstance(value, str):
+        return TableCell(value, sort=value[:200], is_text=column.kind == "text")
+    interval = value if isinstance(value, Interval) else Interval(float(value))
+    unit = "number" if column.kind == "text" else column.kind
+    text, around = written(interval, unit)
+    known = interval.value is not None and math.isfinite(interval.value)
+    return TableCell(text, around, f"{interval.value:.9g}" if known else "")

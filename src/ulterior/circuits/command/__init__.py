@@ -1,0 +1,1 @@
+"""`ulterior circuit`: find the circuit behind a behaviour, judge it on held-out pairs, draw it."""
