@@ -27,6 +27,7 @@ from ulterior.scores import (
     ConceptRemoval,
     Confidence,
     Contrast,
+    Coupling,
     Delta,
     Diagonal,
     DirtinessProbe,
@@ -35,6 +36,7 @@ from ulterior.scores import (
     Flow,
     HeadTraining,
     IsolationForest,
+    Itself,
     Laplace,
     LikelihoodRatio,
     Mahalanobis,
@@ -181,6 +183,15 @@ def _pairs() -> tuple[dict[str, Tensor], Tensor]:
     return {"trusted": trusted, "untrusted": untrusted, "fresh": fresh}, far
 
 
+def _traces() -> tuple[dict[str, Tensor], Tensor]:
+    """(traces that go up and down together, each by its own measure; one that goes the other way)."""
+    rng = np.random.default_rng(6)
+    common = rng.normal(size=(1, D))
+    rows = rng.uniform(0.5, 2.0, size=(N, 1)) * (common + 0.3 * rng.normal(size=(N, D)))
+    trusted = torch.from_numpy(rows).float()
+    return {"reference": trusted, "fresh": trusted[:100]}, -2 * torch.from_numpy(common).float()
+
+
 def _texts() -> dict[str, list[str]]:
     rng = np.random.default_rng(4)
 
@@ -227,6 +238,7 @@ def cases() -> list[Case]:
         "dirtiness probe": DirtinessProbe(),
     }
     latents, new = _latents()
+    traces, apart = _traces()
     centre = vectors["trusted"].mean(0, keepdim=True)
     high = centre + 10 * vectors["trusted"].std(0)
     few = HeadTraining(steps=60, batch=64)
@@ -258,6 +270,7 @@ def cases() -> list[Case]:
     }
     doubtful = {
         "confidence": (Confidence(), [0.1, 0, 0, 0]),
+        "itself": (Itself(), [9.0, 0, 0, 0]),
         "untrusted baseline": (UntrustedBaseline(), [-9.0, 0, 0, 0]),
         "delta": (Delta(), [4.0, 0.1, 0.1, 0.1]),
     }
@@ -273,6 +286,8 @@ def cases() -> list[Case]:
         Case("PCA Mahalanobis, k", PCAMahalanobis(k=5), vectors, high, {}),
         Case("L0", L0(), latents, new, {}),
         Case("L0, rare", L0(threshold=0.5, rare=0.1), latents, new, {}),
+        Case("coupling", Coupling(), traces, apart, {}),
+        Case("coupling, covariance", Coupling("covariance", "mean"), traces, apart, {}),
         Case("random probe", RandomProbe("good"), vectors, None, labels),
         Case("shuffled probe", ShuffledProbe("good"), vectors, None, labels),
         *(Case(name, score, pairs, far_pair, {"good": GOOD_PAIRS}) for name, score in on_pairs.items()),

@@ -12,6 +12,7 @@ from ulterior.errors import InputError
 from ulterior.features.feature import Run, Values
 from ulterior.readouts import class_logits, last_logits
 from ulterior.serialise import saved
+from ulterior.sites import match_sites, split_patterns
 from ulterior.subject import Subject
 
 
@@ -45,6 +46,39 @@ class Outputs:
     def read(self, run: Run) -> dict[str, Values]:
         columns = [_columns(run.subject.readouts[name](run.output, run.batch)) for name in self.readouts]
         return {"outputs": torch.cat([column.to(columns[0].device) for column in columns], dim=1)}
+
+
+def each_output(*patterns: str) -> EachOutput:
+    """Read some of the subject's readouts, each under its own name as its key, as a detector reads sites.
+
+    Args:
+        patterns: Names or globs of readouts, ``[n]`` or ``[n, k]``.
+    """
+    return EachOutput(split_patterns(patterns))
+
+
+@saved
+@dataclass(frozen=True)
+class EachOutput:
+    """See ``each_output``."""
+
+    patterns: tuple[str, ...]
+
+    @property
+    def runs_model(self) -> bool:
+        return True
+
+    def names(self, subject: Subject) -> tuple[str, ...]:
+        """The readouts, in the subject's order."""
+        return match_sites(self.patterns, tuple(subject.readouts))
+
+    def sites(self, subject: Subject) -> tuple[str, ...]:
+        self.names(subject)
+        return ()
+
+    def read(self, run: Run) -> dict[str, Values]:
+        readouts = run.subject.readouts
+        return {name: _columns(readouts[name](run.output, run.batch)) for name in self.names(run.subject)}
 
 
 def logits(of: Sequence[int] = (), *, top: int = 0) -> Logits:

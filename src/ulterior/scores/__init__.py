@@ -6,6 +6,7 @@ from ulterior.scores.beatrix import Beatrix, FittedBeatrix
 from ulterior.scores.ccs import CCS
 from ulterior.scores.contrast import CRC, VINC, Contrast, FittedContrast
 from ulterior.scores.coordinates import L0, FittedL0, FittedLaplace, Laplace
+from ulterior.scores.coupling import Coupling, FittedCoupling
 from ulterior.scores.directions import LDA, ConceptRemoval, MeanDifference, RandomProbe, ShuffledProbe
 from ulterior.scores.diverse import DiverseHeads, HiddenHead
 from ulterior.scores.evolution import TED, FittedTED
@@ -20,7 +21,7 @@ from ulterior.scores.moments import Moments, MomentsFitter, Shrinkage
 from ulterior.scores.neighbours import FittedNeighbours, NearestNeighbours
 from ulterior.scores.one_class import FittedOneClass, OneClassSVM
 from ulterior.scores.outlier_models import FittedPyOD, PyOD
-from ulterior.scores.outputs import Confidence, Delta, UntrustedBaseline
+from ulterior.scores.outputs import Confidence, Delta, Itself, UntrustedBaseline
 from ulterior.scores.priors import CheckedProbe, SimplicityProbe, SpeedProbe
 from ulterior.scores.probes import Ceiling, DirtinessProbe, TamperingProbe, TrustedProbe
 from ulterior.scores.quadratic import Quadratic
@@ -52,6 +53,7 @@ __all__ = [
     "ConceptRemoval",
     "Confidence",
     "Contrast",
+    "Coupling",
     "Delta",
     "Diagonal",
     "DirtinessProbe",
@@ -59,6 +61,7 @@ __all__ = [
     "FittedAbstraction",
     "FittedBeatrix",
     "FittedContrast",
+    "FittedCoupling",
     "FittedFlow",
     "FittedForest",
     "FittedL0",
@@ -78,6 +81,7 @@ __all__ = [
     "HeadTraining",
     "HiddenHead",
     "IsolationForest",
+    "Itself",
     "Joint",
     "JointFitted",
     "Laplace",

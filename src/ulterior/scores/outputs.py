@@ -40,6 +40,25 @@ class UntrustedBaseline:
 
 @saved
 @dataclass(frozen=True)
+class Itself:
+    """The first number as it stands, where the feature is a score already."""
+
+    @property
+    def needs(self) -> tuple[Statistic, ...]:
+        """Nothing."""
+        return ()
+
+    def fit(self, given: Mapping[Statistic, Any], columns: Columns) -> Itself:
+        """Itself."""
+        return self
+
+    def __call__(self, x: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
+        """Score n rows."""
+        return rows_of(x)[:, 0]
+
+
+@saved
+@dataclass(frozen=True)
 class Confidence:
     """Minus the absolute behaviour: the less sure the subject is, the more anomalous."""
 
