@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
+from ulterior.bench.reweighted import reweighted_variants
 from ulterior.bench.variants import tampering_variants
 from ulterior.detectors.detector import Detector
 from ulterior.detectors.panels import default_panel, named_panel
@@ -47,7 +48,8 @@ def catalogue_text() -> str:
 def all_detectors() -> tuple[Detector, ...]:
     """Every named detector once, in the order of the panels."""
     names = {name: name for name in ("text", "outcome", "measurements", "truth")}
-    elsewhere = (detector for variant in tampering_variants(names) for detector in variant.panel)
+    variants = (*tampering_variants(names), *reweighted_variants("resid.*"))
+    elsewhere = (detector for variant in variants for detector in variant.panel)
     kinds = ((names, True), (names, False), ({**names, "image": "image"}, False))
     default, named = (
         [

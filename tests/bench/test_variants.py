@@ -17,7 +17,8 @@ from ulterior.bench import run as bench_run
 from ulterior.bench.cells import CellKey, read_cell, run_cell, write_cell
 from ulterior.bench.costs import reading_costs
 from ulterior.bench.run import Bench, run_bench, task_methods
-from ulterior.bench.variants import Built, TrainFurther, Variant, tampering_variants
+from ulterior.bench.variant import Built, Variant
+from ulterior.bench.variants import TrainFurther, tampering_variants, task_variants
 from ulterior.detectors.catalogue import confidence, mahalanobis, surface_length
 from ulterior.detectors.panels import further_panel
 from ulterior.errors import InputError
@@ -227,11 +228,16 @@ def test_all_methods_are_the_default_panel_every_further_score_and_every_variant
     assert none == ()
     again, variants = task_methods(tampering, replace(config, methods="all"))
     assert again == (*panel, *further_panel(tampering.sites, tampering.at))
-    assert variants == tampering_variants(tampering.columns)
+    assert variants == task_variants(tampering)
+    assert set(tampering_variants(tampering.columns)) < set(variants)
     names = [one.name for one in (*again, *(one for each in variants for one in each.panel))]
     assert len(set(names)) == len(names)
     assert {"exclusion", "ace_network", "ace_network_oracle", "finetune_truth", "ccs"} <= set(names)
-    assert task_methods(TOY, replace(config, methods="all"))[1] == ()
+    of_any_task = {one.name for one in task_methods(TOY, replace(config, methods="all"))[1]}
+    assert of_any_task == {one.name for one in variants} - {
+        one.name for one in tampering_variants(tampering.columns)
+    }
+    assert "functional_attribution" in of_any_task
     # Their text is all that a cell's name knows of them.
     assert all(" at 0x" not in repr(one) for one in variants)
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from ulterior.bench.costs import NOTHING, reading_costs
 from ulterior.bench.measured import measurement_aurocs
-from ulterior.bench.variants import Built, Variant
+from ulterior.bench.variant import Built, Variant
 from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
 from ulterior.examples import Examples
@@ -187,8 +187,10 @@ def _run_panel(
     panel: Sequence[Detector], built: Built, data: TaskData, settings: PanelSettings, result: _Result
 ) -> float:
     """Fit a panel on its subject and score the test examples; returns the seconds of the passes."""
+    # Untrusted examples that no detector of the panel compares with are not read.
+    untrusted = data.untrusted if any(one.mode == "offline" for one in panel) else None
     fitted = fit_panel(
-        panel, built.subject, data.trusted, data.untrusted, condition=data.condition, settings=settings
+        panel, built.subject, data.trusted, untrusted, condition=data.condition, settings=settings
     )
     scores = fitted.score(built.subject, data.test, settings)
     ready = [one.detector for one in fitted.detectors]

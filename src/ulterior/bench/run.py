@@ -14,7 +14,8 @@ import tyro
 from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
 from ulterior.bench.table import Row, corrected, tabulate
 from ulterior.bench.text import bench_text
-from ulterior.bench.variants import Variant, named_variants, task_variants
+from ulterior.bench.variant import Variant, named_variants
+from ulterior.bench.variants import task_variants
 from ulterior.detectors.catalogue import chosen
 from ulterior.detectors.detector import Detector
 from ulterior.detectors.panels import default_panel, further_panel, named_panel
@@ -39,8 +40,9 @@ class Bench:
         predictor: The folder or hub id of a predictor of its measurements, as `ulterior train tampering` writes it.
         detectors: Names of the detectors; the task's default panel if empty.
         methods: `default`: the usual detectors of the task's own subject, in one pass; `all`: also every further score,
-            and, in measurement tampering, what trains the network further (minutes each, kept under `out`) or asks it
-            twice. Detectors that are named run in any case; those that need gradients run only so.
+            those of copies and of sampled weights (up to 41 passes an example), and, in measurement tampering, what
+            trains the network further (minutes each, kept under `out`) or asks it twice. Detectors that are named run
+            in any case; those that need gradients run only so.
         seeds: Number of seeds; seeds 0, 1, ... change the task's data and what is held out.
         size: `smoke` (does it run), `small` (minutes on a laptop), `full`.
         out: Folder for the cells, `results.parquet`, `results.json` and `report.html`.

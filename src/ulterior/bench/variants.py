@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ulterior.bench.costs import FORWARD, NOTHING
+from ulterior.bench.reweighted import reweighted_variants
+from ulterior.bench.variant import Built, Variant
 from ulterior.detectors.catalogue import untrusted_baseline
 from ulterior.detectors.detector import Detector
 from ulterior.detectors.tampering import contrast_panel
@@ -16,56 +17,11 @@ from ulterior.measurement.contrast import FINAL, contrast_subject
 from ulterior.measurement.folder import load_predictor
 from ulterior.measurement.methods import METHODS, Cost, Method, method_subject, train_method
 from ulterior.scores.choice import ChosenHead
-from ulterior.subject import Subject
 from ulterior.tasks.task import Task, TaskData
 
-__all__ = [
-    "AskTwice",
-    "Built",
-    "TrainFurther",
-    "Variant",
-    "named_variants",
-    "tampering_variants",
-    "task_variants",
-]
+__all__ = ["AskTwice", "TrainFurther", "tampering_variants", "task_variants"]
 
 TRAINED = "network training"
-
-
-@dataclass(frozen=True, eq=False)
-class Built:
-    """A variant's subject, ready to be read.
-
-    Attributes:
-        subject: What its detectors read.
-        training: Passes that making it took, for each trusted and untrusted example.
-        reading: Passes that each run of it is.
-        measures: The same network as a predictor of measurements, where the subject reads it in another way.
-    """
-
-    subject: Subject
-    training: Cost = NOTHING
-    reading: Cost = FORWARD
-    measures: Subject | None = None
-
-
-@dataclass(frozen=True)
-class Variant:
-    """Detectors of the same task over another subject.
-
-    Attributes:
-        name: Unique among a task's variants.
-        about: One line.
-        build: From a task's data, a folder to keep things in and a seed. The trusted examples that it is given are
-            those that are not held out for calibration. A frozen dataclass, so that its text says all that the result
-            depends on.
-        panel: The detectors; their names differ from those of all others of the task.
-    """
-
-    name: str
-    about: str
-    build: Callable[[TaskData, Path, int], Built]
-    panel: tuple[Detector, ...]
 
 
 @dataclass(frozen=True)
@@ -138,17 +94,10 @@ def tampering_variants(columns: Mapping[str, str]) -> tuple[Variant, ...]:
 
 
 def task_variants(task: Task) -> tuple[Variant, ...]:
-    """The variants that a task has."""
-    return tampering_variants(task.columns) if task.kind == "tampering" else ()
-
-
-def named_variants(variants: Sequence[Variant], names: Sequence[str]) -> tuple[Variant, ...]:
-    """The variants that have detectors with these names, with those alone."""
-    kept = (
-        replace(variant, panel=tuple(one for one in variant.panel if one.name in names))
-        for variant in variants
-    )
-    return tuple(variant for variant in kept if variant.panel)
+    """The variants that a task has: those of other weights, and of a predictor of measurements those that train it."""
+    tampering = task.kind == "tampering"
+    others = reweighted_variants(task.sites, tampering=tampering)
+    return (*(tampering_variants(task.columns) if tampering else ()), *others)
 
 
 def _believed(method: Method) -> Detector:
