@@ -136,3 +136,14 @@ def test_an_unknown_size_is_one_clear_line():
 def test_other_seeds_make_other_rows_and_the_same_seed_the_same(smoke):
     assert load(3, "smoke").test.table.equals(smoke.test.table)
     assert not set(load(4, "smoke").test["text"]) & set(smoke.test["text"])
+
+
+def test_the_statements_of_contrast_pairs_fit_a_program_and_part_at_one_word():
+    data = load(0, "smoke")
+    assert data.contrast is not None and data.predictor is not None
+    _, tokenizer, description = load_predictor(data.predictor)
+    text = str(data.trusted["text"][0])
+    good, bad = (tokenizer(text + said).input_ids for said in (data.contrast.good, data.contrast.bad))
+    assert tokenizer(text).input_ids == good[: len(tokenizer(text).input_ids)]
+    assert tokenizer.unk_token_id not in good + bad
+    assert max(len(good), len(bad)) <= description.max_length

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ulterior.errors import InputError
 from ulterior.examples import Examples, concat
+from ulterior.measurement.contrast import Statements
 from ulterior.measurement.data import all_positive
 from ulterior.measurement.subject import load_predictor_subject
 from ulterior.subject import Subject
@@ -32,6 +33,10 @@ __all__ = [
 
 ASSETS = Path(str(files("ulterior") / "assets" / "functions"))
 PREDICTORS = 5
+
+
+# What a comment at a program's end says of its function.
+STATEMENTS = Statements("\n# the function is right", "\n# the function is wrong")
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def make(seed: int, sizes: Sizes) -> TaskData:
         condition=all_positive,
         predictor=predictor_of(seed),
         # No `base`: what the adapters stand on was taught measurements as well, and is no plain language model.
+        contrast=STATEMENTS,
         measured=make_rows("validation_same", 2 * sizes.fresh, f"{seed}/measured", holdout),
     )
 
