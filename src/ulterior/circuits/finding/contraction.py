@@ -22,7 +22,7 @@ from ulterior.circuits.graph import Units
 from ulterior.circuits.streams import Wired
 from ulterior.circuits.wiring import PARTS, BlockWiring, gain
 
-__all__ = ["ELEMENTS", "attributions"]
+__all__ = ["ELEMENTS", "attributions", "pieces"]
 
 ELEMENTS = 2**24
 
@@ -77,7 +77,7 @@ def _edges(
     )
     laws = _laws(wired, reads)
     memory = torch.empty(0, dtype=dtype, device=embed.device)
-    for examples, positions in _pieces(n, length, (n_rows + widest) * width):
+    for examples, positions in pieces(n, length, (n_rows + widest) * width):
         size = (examples.stop - examples.start, positions.stop - positions.start)
         tokens = size[0] * size[1]
         if memory.numel() < (n_rows + widest) * tokens * width:
@@ -193,7 +193,7 @@ def _at(
     return None if front is None else front[examples, positions].flatten(0, 1).to(dtype)
 
 
-def _pieces(n: int, length: int, cost: int) -> Iterator[tuple[slice, slice]]:
+def pieces(n: int, length: int, cost: int) -> Iterator[tuple[slice, slice]]:
     """Examples and positions that are worked on together: whole examples, or parts of one that is too long."""
     tokens = max(1, ELEMENTS // cost)
     some = max(1, tokens // length)
