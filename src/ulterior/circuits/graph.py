@@ -136,6 +136,26 @@ class Graph:
             )
         return self._rows[name]
 
+    def nodes_of(self, destination: str) -> tuple[str, ...]:
+        """The nodes that a destination belongs to: one, several for keys and values that heads share, none for logits.
+
+        Raises:
+            InputError: the graph has no such destination.
+        """
+        if destination not in self._columns:
+            raise InputError(
+                f"this model has no destination '{destination}'; it has: {self.destinations[0]} ... logits"
+            )
+        if destination == "logits":
+            return ()
+        kind, layer, *rest = destination.split(".")
+        if kind == "mlp":
+            return (destination,)
+        head, part = rest
+        shared = 1 if part == "q" else self.n_heads // self.n_kv_heads
+        first = int(head) * shared
+        return tuple(f"head.{layer}.{number}" for number in range(first, first + shared))
+
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {name: number for number, name in enumerate(self.sources)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,17 @@ from ulterior.circuits.wiring import BlockWiring, Wiring, find_wiring, gain
 from ulterior.freezing import frozen
 from ulterior.subject import Batch, Subject
 
-__all__ = ["Streams", "Wired", "constants", "head_shares", "neuron_values", "record", "run_model", "wire"]
+__all__ = [
+    "Streams",
+    "Wired",
+    "constants",
+    "head_shares",
+    "neuron_values",
+    "record",
+    "recording",
+    "run_model",
+    "wire",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +93,17 @@ def record(wired: Wired, batch: Batch, *, neurons: bool = False, grad: bool = Fa
     Returns:
         The streams and the model's output.
     """
+    with recording(wired, neurons=neurons) as recorded:
+        output = run_model(wired.subject, batch, grad=grad)
+    return recorded(), output
+
+
+@contextmanager
+def recording(wired: Wired, *, neurons: bool = False) -> Iterator[Callable[[], Streams]]:
+    """Inside the ``with`` block, one run of the model is recorded; the function that is given returns its streams.
+
+    A run under a mask of edges may be recorded, too: what its sources give, whatever others then read of it.
+    """
     sources: list[Tensor] = []
     values: list[Tensor] = []
 
@@ -93,8 +114,7 @@ def record(wired: Wired, batch: Batch, *, neurons: bool = False, grad: bool = Fa
         hooks.callback(wired.wiring.first.register_forward_pre_hook(embedded, with_kwargs=True).remove)
         for block in wired.wiring.blocks:
             hooks.enter_context(_reading(block, wired.wiring.n_heads, sources, values if neurons else None))
-        output = run_model(wired.subject, batch, grad=grad)
-    return Streams(torch.cat(sources, 2), torch.stack(values, 2) if neurons else None), output
+        yield lambda: Streams(torch.cat(sources, 2), torch.stack(values, 2) if neurons else None)
 
 
 @contextmanager
