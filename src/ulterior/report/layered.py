@@ -13,18 +13,21 @@ BOX, GAP, HEIGHT, RISE = 42, 9, 30, 66
 LEFT, EDGE = 46, 10
 THIN, THICK = 0.9, 5.2
 SWEEPS = 6
+ASIDE, GOLDEN = 0.7, 0.618
 
 
 def layered_svg(graph: LayeredGraph, label: str = "") -> str:
     """The graph as an ``<svg>`` element of fixed size; equal graphs give equal strings.
 
     Boxes of a row are ordered by the mean place of what they are joined to (a few sweeps up and down, after Sugiyama
-    et al. 1981), which keeps lines from crossing where it can; without edges, by their own order.
+    et al. 1981), which keeps lines from crossing where it can; without edges each stands in the column
+    of its own order.
     """
     rows = _rows(graph)
     places, width = _places(rows, graph.edges)
-    height = 2 * EDGE + HEIGHT + RISE * max(len(rows) - 1, 0)
-    level = {row: float(height - EDGE - HEIGHT - RISE * number) for number, row in enumerate(rows)}
+    rise = RISE if graph.edges else HEIGHT + GAP
+    height = 2 * EDGE + HEIGHT + rise * max(len(rows) - 1, 0)
+    level = {row: float(height - EDGE - HEIGHT - rise * number) for number, row in enumerate(rows)}
     y = {node.name: level[node.row] for node in graph.nodes}
     heaviest = max((abs(edge.weight) for edge in graph.edges), default=0.0) or 1.0
     parts = [
@@ -68,13 +71,19 @@ def _places(
 
     def centred() -> dict[str, float]:
         found = {}
-        for names in orders.values():
-            start = LEFT + (width - LEFT - EDGE - len(names) * (BOX + GAP) + GAP) / 2
-            found |= {name: start + number * (BOX + GAP) for number, name in enumerate(names)}
+        for number, names in enumerate(orders.values()):
+            spare = width - LEFT - EDGE - len(names) * (BOX + GAP) + GAP
+            # Rows stand a little aside of one another, or lines over several rows would run through the boxes between.
+            aside = (number * GOLDEN) % 1 - 0.5 if 0 < number < len(orders) - 1 else 0.0
+            start = LEFT + spare * (0.5 + ASIDE * aside)
+            found |= {name: start + place * (BOX + GAP) for place, name in enumerate(names)}
         return found
 
     if not edges:
-        return centred(), width
+        columns = {
+            node.name: LEFT + float(node.order) * (BOX + GAP) for nodes in rows.values() for node in nodes
+        }
+        return columns, max([*columns.values(), float(LEFT)]) + BOX + EDGE
     joined: dict[str, list[tuple[str, float]]] = {}
     for edge in edges:
         joined.setdefault(edge.source, []).append((edge.destination, abs(edge.weight)))

@@ -36,7 +36,7 @@ def test_of_too_many_edges_the_strongest_are_drawn_and_the_rest_is_stated():
     found = drawing(scores.top(150), scores)
     drawn = {edge.note.split(":")[0] for edge in found.edges}
     assert drawn == set(scores.top(DRAWN).kept)
-    assert f"The strongest {DRAWN} of 150 edges" in found.about
+    assert f"The strongest {DRAWN} of 150 edges" == found.title
 
 
 def test_shared_keys_are_drawn_into_each_head_that_reads_them():

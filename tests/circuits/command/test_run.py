@@ -42,6 +42,7 @@ def config(folder, out, **changes) -> Circuit:
         method="leave_one_out",
         units="nodes",
         size=4.0,
+        again=2,
         judging=SMALL,
     )
     return replace(given, **changes)
@@ -63,9 +64,10 @@ def test_a_run_writes_the_circuit_its_scores_the_evaluation_and_the_page_and_goe
     assert evaluation["outcome"]["faithfulness"]["overall"]["value"] == pytest.approx(
         first.evaluation.outcome.faithfulness.overall.value
     )
+    assert len(evaluation["stability"]["jaccard"]) == 1
     page = (tmp_path / "report.html").read_text()
     assert "://" not in page.replace("http://www.w3.org", "")
-    for part in ("faithfulness", "by magnitude", "completeness", "head.", "<svg", "Holm"):
+    for part in ("faithfulness", "by magnitude", "completeness", "head.", "<svg", "Holm", "Found again"):
         assert part in page
 
     def never(*_):
@@ -122,6 +124,7 @@ def test_a_size_is_a_share_or_a_number():
     [
         (["--method", "guess"], "no method 'guess'; there are: drawn, leave_one_out"),
         (["--held-out", "1.5"], "--held-out is 1.5"),
+        (["--again", "1"], "--again is 1"),
         (["--size", "-1"], "--size is -1"),
         (["--pairs", "nowhere.jsonl"], "no file 'nowhere.jsonl'"),
         (["--size", "400"], "give a share between 0 and 1, or a whole number of the model's 11 nodes"),

@@ -12,7 +12,7 @@ __all__ = ["DRAWN", "EVERYTHING", "drawing"]
 
 DRAWN = 60
 """Edges that are drawn at most: more are no picture."""
-EVERYTHING = 220
+EVERYTHING = 800
 """Nodes up to which a circuit of nodes is drawn among those that are not in it."""
 
 
@@ -36,15 +36,16 @@ def _of_edges(graph: Graph, kept: Mapping[str, float], *, scored: bool) -> Layer
             node, port = reader
             names |= {source, node}
             edges.append(GraphEdge(source, node, kept[name], port, f"{name}: {kept[name]:+.4g}"))
-    shown = "" if len(strongest) == len(kept) else f"The strongest {len(strongest)} of {len(kept)} edges; "
-    rest = "the table below has the others. " if shown else ""
+    all_shown = len(strongest) == len(kept)
+    title = f"All {len(kept)} edges" if all_shown else f"The strongest {len(strongest)} of {len(kept)} edges"
+    rest = "" if all_shown else "The others are in the table below. "
     width = "Width is the size of the score" if scored else "Width is the mask's value"
     about = (
-        f"{shown}{rest}{width}; solid blue edges raise the metric, dashed vermilion ones lower it. Heads are"
+        f"{rest}{width}; solid blue edges raise the metric, dashed vermilion ones lower it. Heads are"
         " layer.head, M is a feed-forward layer; q, k and v are what a head's queries, keys and values read."
     )
     return LayeredGraph(
-        "The circuit",
+        title,
         tuple(_node(graph, name) for name in _in_order(graph, names)),
         tuple(edges),
         _labels(graph, names),
@@ -56,15 +57,23 @@ def _of_nodes(graph: Graph, kept: Mapping[str, float], values: Mapping[str, floa
     everything = len(graph.sources) <= EVERYTHING
     names = set(graph.sources) if everything else set(kept)
     nodes = tuple(
-        _node(graph, name, weight=kept.get(name), off=name not in kept, note=f"{name}: {values[name]:+.4g}")
+        _node(
+            graph,
+            name,
+            grid=True,
+            weight=kept.get(name),
+            off=name not in kept,
+            note=f"{name}: {values[name]:+.4g}",
+        )
         for name in _in_order(graph, names)
     )
-    around = "dotted ones are not in the circuit. " if everything else "Only nodes of the circuit are drawn. "
+    around = "Dotted ones are not in the circuit. " if everything else "Only nodes of the circuit are drawn. "
     about = (
-        f"{len(kept)} of {len(graph.sources)} nodes; {around}The stronger the colour the larger the score: blue"
+        f"{around}The stronger the colour the larger the score: blue"
         " raises the metric, vermilion lowers it. Heads are layer.head, M is a feed-forward layer."
     )
-    return LayeredGraph("The circuit", nodes, (), _labels(graph, names), about)
+    title = f"{len(kept)} of {len(graph.sources)} nodes"
+    return LayeredGraph(title, nodes, (), _labels(graph, names, grid=True), about)
 
 
 def _of_neurons(graph: Graph, kept: Mapping[str, float]) -> LayeredGraph:
@@ -79,19 +88,21 @@ def _of_neurons(graph: Graph, kept: Mapping[str, float]) -> LayeredGraph:
         _node(
             graph,
             name,
+            grid=True,
             weight=sums[name],
             note=f"{name}: {counts[name]} neurons, scores {sums[name]:+.4g} together"
             if name.startswith("mlp")
             else f"{name}: {sums[name]:+.4g}",
-            label=f"M{name.split('.')[1]}×{counts[name]}" if name.startswith("mlp") else None,
+            label=f"M×{counts[name]}" if name.startswith("mlp") else None,
         )
         for name in _in_order(graph, set(sums))
     )
     about = (
-        "Heads are layer.head; M2×14 stands for 14 neurons of the feed-forward layer of block 2, coloured by the sum of"
+        "Heads are layer.head; M×14 stands for 14 neurons of the block's feed-forward layer, coloured by the sum of"
         " their scores: blue raises the metric, vermilion lowers it."
     )
-    return LayeredGraph("The circuit", nodes, (), _labels(graph, set(sums)), about)
+    title = f"{len(kept)} heads and neurons"
+    return LayeredGraph(title, nodes, (), _labels(graph, set(sums), grid=True), about)
 
 
 def _readers(graph: Graph, destination: str) -> list[tuple[str, str]]:
@@ -111,6 +122,7 @@ def _node(
     graph: Graph,
     name: str,
     *,
+    grid: bool = False,
     weight: float | None = None,
     off: bool = False,
     note: str = "",
@@ -119,24 +131,23 @@ def _node(
     kind, *where = name.split(".")
     if label is None:
         label = {"head": ".".join(where), "mlp": f"M{where[0]}" if where else ""}.get(kind, kind)
-    return GraphNode(
-        name, label, _row(graph, name), graph.source(name) if kind != "logits" else 0, weight, off, note
-    )
+    order = {"head": int(where[-1]) if where else 0, "mlp": graph.n_heads}.get(kind, 0)
+    return GraphNode(name, label, _row(graph, name, grid), order, weight, off, note)
 
 
-def _row(graph: Graph, name: str) -> int:
-    """Heads of a block below its feed-forward layer."""
+def _row(graph: Graph, name: str, grid: bool) -> int:
+    """Heads of a block below its feed-forward layer; in a grid beside it."""
     kind, *where = name.split(".")
     if kind in ("embed", "logits"):
         return 0 if kind == "embed" else 2 * graph.n_layers + 1
-    return 2 * int(where[0]) + (1 if kind == "head" else 2)
+    return 2 * int(where[0]) + (1 if kind == "head" or grid else 2)
 
 
-def _labels(graph: Graph, names: set[str]) -> dict[int, str]:
+def _labels(graph: Graph, names: set[str], grid: bool = False) -> dict[int, str]:
     """A block's number at its lower row."""
     labels: dict[int, str] = {}
     for name in _in_order(graph, names):
         kind, *where = name.split(".")
         if kind in ("head", "mlp") and f"block {where[0]}" not in labels.values():
-            labels[_row(graph, name)] = f"block {where[0]}"
+            labels[_row(graph, name, grid)] = f"block {where[0]}"
     return labels

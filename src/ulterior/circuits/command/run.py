@@ -16,7 +16,14 @@ from tqdm import tqdm
 from ulterior.circuits.command.store import Kept, plain
 from ulterior.circuits.finding.finder import Finder
 from ulterior.circuits.graph import Grain, Graph, Units
-from ulterior.circuits.judging import Evaluation, Thoroughness, conditions, evaluate
+from ulterior.circuits.judging import (
+    Evaluation,
+    Stability,
+    Thoroughness,
+    conditions,
+    evaluate,
+    over_resamples,
+)
 from ulterior.circuits.judging.conditions import ends
 from ulterior.circuits.judging.curves import SHARES, SizeCurve, curve
 from ulterior.circuits.mask import Mask, Scores
@@ -58,6 +65,8 @@ class Circuit:
         dtype: `auto`, `float32`, `bfloat16`, `float16`.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         tokens: Tokens of a batch, padding included; fewer need less memory.
+        again: How often the circuit is found again, each time on a resample of the pairs that it was found on, to see
+            whether it is the same; 0: not.
         judging: How much is spent on the judgement.
     """
 
@@ -74,6 +83,7 @@ class Circuit:
     dtype: str = "auto"
     device: str = "auto"
     tokens: int = 512
+    again: int = 3
     judging: Annotated[Thoroughness, tyro.conf.arg(name="judging")] = field(default_factory=Thoroughness)
 
 
@@ -85,6 +95,7 @@ class CircuitResult:
         mask: The circuit.
         scores: Of all units, where the method gives scores.
         evaluation: How the circuit does on held-out pairs.
+        stability: How alike the circuits of resampled pairs are; None where they were not asked for.
         held: Those pairs.
         rows: Their rows in the file, from 0.
         n_found: Pairs that it was found on.
@@ -95,6 +106,7 @@ class CircuitResult:
     mask: Mask
     scores: Scores | None
     evaluation: Evaluation
+    stability: Stability | None
     held: Pairs
     rows: tuple[int, ...]
     n_found: int
@@ -132,6 +144,7 @@ def main(config: Circuit) -> CircuitResult:
         "held_out_rows": result.rows,
         "size": result.size_says,
         **plain(result.evaluation),
+        "stability": plain(result.stability),
     }
     write_whole(config.out / "evaluation.json", json.dumps(described, indent=1, default=str) + "\n")
     write_report(circuit_report(result, config, pairs), config.out / "report.html")
@@ -183,9 +196,25 @@ def run(config: Circuit, finder: Finder, subject: Subject, pairs: Pairs, kept: K
         progress=True,
         keep=kept,
     )
+    stability = None
+    if config.again:
+        stability = kept(
+            "stability",
+            lambda: over_resamples(
+                finder,
+                subject,
+                found_on,
+                units,
+                metric,
+                len(mask),
+                resamples=config.again,
+                seed=config.seed,
+                progress=True,
+            ),
+        )
     seconds = {"finding": halfway - started, "judging": time.perf_counter() - halfway}
     rows = tuple(number[one] for one in held.clean)
-    return CircuitResult(mask, scores, evaluation, held, rows, len(found_on), says, seconds)
+    return CircuitResult(mask, scores, evaluation, stability, held, rows, len(found_on), says, seconds)
 
 
 def chosen_finder(config: Circuit) -> Finder:
@@ -264,6 +293,11 @@ def summary(result: CircuitResult, config: Circuit) -> str:
         f"  left without it     {_says(one.completeness.complement.overall)}   (faithfulness of the complement)",
         f"  shown to be needed  {one.minimality.shown} of {len(one.minimality.effects)} units tested",
     ]
+    if result.stability is not None:
+        lines.append(
+            f"  found again         {result.stability.mean:.2f} of the units shared, Jaccard, over"
+            f" {len(result.stability.sizes)} resamples of the pairs"
+        )
     for found in one.curves:
         lines.append(f"  CMD, {found.name:<14} {_says(found.cmd)}")
     return "\n".join(lines)
@@ -274,6 +308,10 @@ def _check(config: Circuit) -> None:
         raise InputError(f"--held-out is {config.held_out}; give a share between 0 and 1, such as .5")
     if config.size is not None and not config.size > 0:
         raise InputError(f"--size is {config.size}; give a share between 0 and 1, or a number of units")
+    if config.again < 0 or config.again == 1:
+        raise InputError(
+            f"--again is {config.again}; circuits of at least 2 resamples are compared, or of none (0)"
+        )
     if config.tokens < 1:
         raise InputError(f"--tokens is {config.tokens}; give at least 1")
     least = [name for name, value in asdict(config.judging).items() if value < 0]

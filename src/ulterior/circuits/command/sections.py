@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
 from ulterior.circuits.command.drawing import drawing
 from ulterior.circuits.command.run import Circuit, CircuitResult
 from ulterior.circuits.judging.curves import SizeCurve
 from ulterior.circuits.judging.faithfulness import NEAR, TINY, Faithfulness
+from ulterior.circuits.judging.stability import BAR, Stability
 from ulterior.metrics import Estimate
 from ulterior.report import Interval, Section, Table, TableColumn, Trend, Trends
 from ulterior.report.model import Level, Role
@@ -129,10 +132,27 @@ def of_faithfulness(result: CircuitResult, config: Circuit) -> Section:
             for found in curves
         ),
     )
+    tables = (same, areas)
+    if result.stability is not None:
+        tables = (*tables, _again(result.stability))
     notes = (
         () if result.scores is not None else ("The method gives one circuit and no order: it has no curve.",)
     )
-    return Section(name="faithfulness", trends=charts, tables=(same, areas), notes=notes)
+    return Section(name="faithfulness", trends=charts, tables=tables, notes=notes)
+
+
+def _again(found: Stability) -> Table:
+    """The circuits of resampled pairs, each with each."""
+    names = [f"{one + 1} and {other + 1}" for one, other in combinations(range(len(found.sizes)), 2)]
+    return Table(
+        "Found again on resampled pairs",
+        (
+            TableColumn("resamples", "text"),
+            TableColumn("Jaccard", about="Units that both circuits have, over units that either has"),
+        ),
+        tuple(zip(names, found.jaccard, strict=True)),
+        f"In the mean {percent(found.mean)} of the units are shared; {percent(BAR)} is a suggested bar.",
+    )
 
 
 def of_completeness(result: CircuitResult) -> Section:
@@ -185,9 +205,13 @@ def of_completeness(result: CircuitResult) -> Section:
     )
     about = (
         f"Everything but the circuit keeps {said(found.complement.overall)} of the behaviour"
-        f" {around(found.complement.overall)}; random parts of the circuit, removed from it and from the model, set"
-        f" the two apart by {said(found.mean)} {around(found.mean)}."
+        f" {around(found.complement.overall)}."
     )
+    if found.subsets:
+        about += (
+            " Random parts of the circuit, removed from it and from the model, set the two apart by"
+            f" {said(found.mean)} {around(found.mean)}."
+        )
     return Section(name="completeness", about=about, trends=charts, tables=(table,) if removed else ())
 
 
@@ -243,7 +267,9 @@ def of_hypotheses(result: CircuitResult, config: Circuit) -> Section:
     return Section(
         name="is it minimal?",
         about=f"{one.minimality.shown} of the {tested} units tested{drawn} are shown to have an effect in the circuit"
-        f" at the 5% level, all of them together; their effects are in the table of the {config.units} above.",
+        f" at the 5% level, all of them together; their effects are in the table of the {config.units} above."
+        if tested
+        else "No unit was left out by itself to see whether it is needed.",
         tables=(table,),
     )
 
@@ -305,7 +331,7 @@ def interval(one: Estimate) -> Interval:
 
 def said(one: Estimate) -> str:
     """A figure as it is read."""
-    return "nothing defined" if one.value is None else written(interval(one), "number")[0]
+    return "an undefined share" if one.value is None else written(interval(one), "number")[0]
 
 
 def around(one: Estimate) -> str:

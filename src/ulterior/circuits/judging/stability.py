@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from ulterior.circuits.finding.finder import Finder
 from ulterior.circuits.graph import Units
@@ -53,6 +54,7 @@ def over_resamples(
     *,
     resamples: int = 4,
     seed: int = 0,
+    progress: bool = False,
 ) -> Stability:
     """Find the circuit on several resamples of the pairs (with replacement) and compare each two.
 
@@ -65,13 +67,15 @@ def over_resamples(
         size: How many units of the scores are the circuit; not needed for a method that returns a mask.
         resamples: How many.
         seed: Of the resampling.
+        progress: Whether a bar is shown.
 
     Raises:
         InputError: fewer than two resamples; scores and no size.
     """
     generator = np.random.default_rng(seed)
     draws = [generator.integers(len(pairs), size=len(pairs)) for _ in range(resamples)]
-    found = [finder(subject, pairs.take(draw), units, metric) for draw in draws]
+    bar = tqdm(draws, desc="find again", unit="resample", leave=False, disable=None if progress else True)
+    found = [finder(subject, pairs.take(draw), units, metric) for draw in bar]
     return _compared("pairs", [as_mask(one, size) for one in found])
 
 
