@@ -24,11 +24,12 @@ from ulterior.bench.table import (
     recall_name,
 )
 
-__all__ = ["bench_text", "leaderboard_text"]
+__all__ = ["aligned", "bench_text", "leaderboard_text"]
 
 HEADING = 8
 MARKS = {"better": "+", "worse": "-", "inconclusive": "=", "undefined": " "}
 NAMED = 2
+_NETWORK = ("network", "passes, training", "passes, scoring", "read by")
 
 
 def bench_text(rows: Sequence[Row], cells: Mapping[str, Sequence[Cell]]) -> str:
@@ -51,16 +52,16 @@ def leaderboard_text(rows: Sequence[Row], cells: Sequence[Cell]) -> str:
         shares = [own.get((name, first, recall_name(level))) for level in LEVELS]
         shares += [own.get((name, group, FALSE_ALARMS)) for group in groups]
         lines.append([name, _interval(row), *map(_share, shares), _standing(row, own, about)])
-    parts = [title, _aligned(head, lines, words=1)]
+    parts = [title, aligned(head, lines, words=1)]
     if slices[1:]:
         others = [
             [one.detector, *(_interval(own[one.detector, s, AUROC]) for s in slices[1:])] for one in order
         ]
-        parts.append(_aligned(["detector", *(f"AUROC, {one}" for one in slices[1:])], others))
+        parts.append(aligned(["detector", *(f"AUROC, {one}" for one in slices[1:])], others))
     networks = _networks(own, cells[0])
     if networks:
-        head = ["network", "sensor_auroc", "all_auroc", "passes, training", "passes, scoring", "read by"]
-        parts.append(_aligned(head, networks, words=1))
+        measured = ["sensor_auroc", "all_auroc"] if len(networks[0]) == len(_NETWORK) + 2 else []
+        parts.append(aligned([_NETWORK[0], *measured, *_NETWORK[1:]], networks, words=1))
     # Of every seed: what could be fitted on the first may fail on another.
     skipped = {name: why for cell in cells for name, why in cell.skipped.items()}
     if skipped:
@@ -85,11 +86,14 @@ def _joint(rows: Sequence[Row]) -> str:
     head = ["detector", *(f"{task}, {one}" for task, one in first.items()), ""]
     title = "all tasks: AUROC; against the task's baseline (*) it is + better, - worse, = inconclusive"
     title += f" (corrected for {comparisons(rows)} comparisons)"
-    return f"{title}\n\n{_aligned(head, lines, words=1)}"
+    return f"{title}\n\n{aligned(head, lines, words=1)}"
 
 
 def _networks(own: Mapping[tuple[str, str, str], Row], cell: Cell) -> list[list[str]]:
-    """A line for each network, and for each of its costs where detectors differ in them; none if none measures."""
+    """A line for each network, and for each of its costs where detectors differ in them.
+
+    What it measures stands in two columns more, where any of them does. None if none does, and all cost the same.
+    """
     variants = cell.about.get("variants", {}).values()
     elsewhere = {name: one["subject"] for one in variants if "subject" in one for name in one["detectors"]}
     readers: dict[tuple[str, ...], list[str]] = {}
@@ -101,10 +105,14 @@ def _networks(own: Mapping[tuple[str, str, str], Row], cell: Cell) -> list[list[
         subject = elsewhere.get(name, cell.about["subject"])
         key = (subject, *map(_interval, figures), _passes(costs[:2]), _passes(costs[2:]))
         readers.setdefault(key, []).append(name)
-    if not any(key[1] for key in readers):
+    measures = any(key[1] for key in readers)
+    if not measures and len({key[3:] for key in readers}) < 2:
         return []
     return [
-        [*key, ", ".join(names) if len(names) <= NAMED else f"{len(names)} detectors"]
+        [
+            *(key if measures else (key[0], *key[3:])),
+            ", ".join(names) if len(names) <= NAMED else f"{len(names)} detectors",
+        ]
         for key, names in readers.items()
     ]
 
@@ -141,7 +149,7 @@ def _share(row: Row | None) -> str:
     return "" if row is None or row.value is None else f"{100 * row.value:.1f}%"
 
 
-def _aligned(head: Sequence[str], lines: Sequence[Sequence[str]], *, words: int = 0) -> str:
+def aligned(head: Sequence[str], lines: Sequence[Sequence[str]], *, words: int = 0) -> str:
     """Columns two spaces apart; the first, and so many ``words`` at the end, stand to the left, numbers to the right.
 
     Headings are broken to the width of their column.
