@@ -1,8 +1,8 @@
-"""Integrated gradients of edges, nodes and neurons: attribution with gradients averaged on a way from the ablation.
+"""Integrated gradients of edges, nodes, neurons: gradients averaged on the way from the ablation to the clean run.
 
-``eap_ig_inputs`` (Hanna, Pezzelle and Belinkov 2024, "Have faith in faithfulness"): the embedding goes from its ablation
-to what it is, and gradients are taken in the runs on the way. What the embedding is given adds up to the whole change
-of the metric, in the limit of many steps.
+``eap_ig_inputs`` (Hanna, Pezzelle and Belinkov 2024, "Have faith in faithfulness"): the embedding goes from its
+ablation to what it is, and gradients are taken in the runs on the way. What the embedding is given adds up to the whole
+change of the metric, in the limit of many steps.
 
 ``eap_ig_activations`` (Marks et al. 2024, and the MIB benchmark): one layer's heads, one feed-forward layer or the
 embedding goes that way while all before it stays as it is, and the units of that layer get the gradients of those runs.
