@@ -31,7 +31,7 @@ for (const board of document.querySelectorAll(".board")) {
     const ordered = rows.slice().sort((a, b) => {
       const [x, y] = [key(a), key(b)];
       if (x === "" || y === "") return (x === "") - (y === ""); // what is undefined stays at the end
-      return sign * (byName ? x.localeCompare(y) : Number(x) - Number(y));
+      return sign * (byName ? x.localeCompare(y, undefined, { numeric: true }) : Number(x) - Number(y));
     });
     body.append(...ordered);
   }));

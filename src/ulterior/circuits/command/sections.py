@@ -344,6 +344,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def _few(names: tuple[str, ...], most: int = 6) -> str:
+def _few(names: tuple[str, ...], most: int = 4) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
