@@ -53,11 +53,17 @@ def test_the_attribution_of_other_units_is_that_slope_as_well(family):
     of = wired(family)
     batch = one_batch(of, pairs(3, 6, ragged=True))
     with InDoubles():
-        for units in (NODES, NEURONS, Units("edges", 6), Units("nodes", 6), Units("neurons", 6)):
-            for ablation in (Resample(), mean_of(of, pairs(5), neurons=True)):
-                slope = slope_in_the_mask(of, batch, units, ablation, probability)
-                ours = unit_scores(of, batch, units, probability, ablation).sum(0)
-                torch.testing.assert_close(ours, slope, rtol=1e-6, atol=1e-9 * float(slope.abs().max()))
+        mean = mean_of(of, pairs(5), neurons=True)
+        for units, ablation in (
+            (NODES, Resample()),
+            (NEURONS, Resample()),
+            (Units("edges", 6), mean),
+            (Units("nodes", 6), mean),
+            (Units("neurons", 6), mean),
+        ):
+            slope = slope_in_the_mask(of, batch, units, ablation, probability)
+            ours = unit_scores(of, batch, units, probability, ablation).sum(0)
+            torch.testing.assert_close(ours, slope, rtol=1e-6, atol=1e-9 * float(slope.abs().max()))
 
 
 def test_examples_of_a_finders_scores_are_averaged_by_sign_or_by_size():
