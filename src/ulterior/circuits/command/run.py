@@ -123,11 +123,10 @@ def main(config: Circuit) -> CircuitResult:
     from ulterior.circuits.command.page import circuit_report
     from ulterior.report import write_report
 
-    finder = chosen_finder(config)
     _check(config)
     writable_folder(config.out)
     subject = Subject.from_pretrained(resolve_model(config.model), dtype=config.dtype, device=config.device)
-    wire(subject)  # a model that has no circuits is refused before anything is read
+    finder = chosen_finder(config, wire(subject).graph)
     pairs = load_pairs(subject, config.pairs)
     settings = {
         **{name: value for name, value in asdict(config).items() if name not in ("out", "tokens", "device")},
@@ -158,8 +157,9 @@ def run(config: Circuit, finder: Finder, subject: Subject, pairs: Pairs, kept: K
     number = {one: row for row, one in enumerate(pairs.clean)}
     units, metric = Units(config.units), METRICS[config.metric]
     started = time.perf_counter()
-    with tqdm(total=1, desc=f"find: {finder.name}", leave=False, disable=None):
+    with tqdm(total=1, desc=f"find: {finder.name}", leave=False, disable=None) as bar:
         found = kept("found", lambda: finder(subject, found_on, units, metric))
+        bar.update()
     given = conditions(
         subject,
         found_on,
@@ -170,7 +170,12 @@ def run(config: Circuit, finder: Finder, subject: Subject, pairs: Pairs, kept: K
         progress=True,
     )
     if isinstance(found, Mask):
-        mask, scores, says = found, None, f"{len(found)}, as the method chose"
+        # A circuit is judged as it would be used: a unit is in it or not.
+        mask = found if found.is_binary else found.above(0.5)
+        scores, says = (
+            None,
+            "as the method chose" + ("" if found.is_binary else ", those kept by more than half"),
+        )
     else:
         scores = found
         if config.size is None:
@@ -217,18 +222,17 @@ def run(config: Circuit, finder: Finder, subject: Subject, pairs: Pairs, kept: K
     return CircuitResult(mask, scores, evaluation, stability, held, rows, len(found_on), says, seconds)
 
 
-def chosen_finder(config: Circuit) -> Finder:
-    """The method of a name, with the command's ablation and seed where it has such options.
+def chosen_finder(config: Circuit, graph: Graph) -> Finder:
+    """The method of a name, with the command's ablation, size and seed where it has such options.
 
     Raises:
-        InputError: an unknown name.
+        InputError: a size that there cannot be.
     """
-    known = finders()
-    if config.method not in known:
-        raise InputError(f"no method '{config.method}'; there are: {', '.join(sorted(known))}")
-    make: Any = known[config.method]
+    make: Any = finders()[config.method]
     options = {one.name for one in fields(make)}
+    sized = {} if config.size is None else {"size": asked_size(config.size, graph, Units(config.units))[0]}
     ours = {
+        **sized,
         "ablation": config.ablation,
         "ablated": config.ablation,
         "seed": config.seed,
@@ -304,6 +308,9 @@ def summary(result: CircuitResult, config: Circuit) -> str:
 
 
 def _check(config: Circuit) -> None:
+    known = finders()
+    if config.method not in known:
+        raise InputError(f"no method '{config.method}'; there are: {', '.join(sorted(known))}")
     if not 0 < config.held_out < 1:
         raise InputError(f"--held-out is {config.held_out}; give a share between 0 and 1, such as .5")
     if config.size is not None and not config.size > 0:
