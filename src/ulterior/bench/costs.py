@@ -9,7 +9,7 @@ import torch
 
 from ulterior.detectors.detector import Detector
 from ulterior.examples import Examples
-from ulterior.features.feature import Feature, NeedsGradients, Run, Values
+from ulterior.features.feature import Feature, NeedsGradients, Run, RunsMore, Values
 from ulterior.features.gradients import Output
 from ulterior.features.reading import read
 from ulterior.measurement.methods import Cost
@@ -43,16 +43,47 @@ def reading_costs(
         assert isinstance(found, torch.Tensor)
         widths = dict(zip(outputs, map(int, found[0].tolist()), strict=True))
 
-    def backward(feature: Feature) -> int:
+    own = {
+        name for one in detectors if isinstance(one.feature, RunsMore) for name in one.feature.own_backward_of
+    }
+    if own:
+        asked = _Columns(tuple(sorted(own)))
+        ((_, reading),) = read(subject, examples.take([0]), [asked])
+        widths |= {
+            name: values.shape[1]
+            for name, values in reading[asked].items()
+            if isinstance(values, torch.Tensor)
+        }
+
+    def cost(feature: Feature) -> Cost:
         outputs = feature.gradient_of if isinstance(feature, NeedsGradients) else ()
-        return sum(widths[output] for output in outputs)
+        more, again = (
+            (feature.own_backward_of, feature.own_forwards) if isinstance(feature, RunsMore) else ((), 0)
+        )
+        backward = sum(widths[output] for output in (*outputs, *more))
+        return Cost((1 + again) * forward.forward, forward.backward + backward)
 
     return {
-        detector.name: Cost(forward.forward, forward.backward + backward(detector.feature))
-        if detector.feature.runs_model
-        else NOTHING
+        detector.name: cost(detector.feature) if detector.feature.runs_model else NOTHING
         for detector in detectors
     }
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Some readouts themselves."""
+
+    outputs: tuple[str, ...]
+    runs_model: bool = True
+
+    def sites(self, subject: Subject) -> tuple[str, ...]:
+        return ()
+
+    def read(self, run: Run) -> dict[str, Values]:
+        return {
+            name: run.subject.readouts[name](run.output, run.batch).reshape(len(run.batch), -1).float()
+            for name in self.outputs
+        }
 
 
 @dataclass(frozen=True)

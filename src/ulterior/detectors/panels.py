@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ulterior.detectors.ancestor import attribution_panel
 from ulterior.detectors.catalogue import anomaly_panel, tampering_panel
+from ulterior.detectors.circuits import circuit_ancestor, circuit_panel
 from ulterior.detectors.detector import Detector
 from ulterior.detectors.features import PARTS, attribution_features_panel
 from ulterior.detectors.images import image_panel
@@ -64,7 +65,8 @@ def gradient_panel(
     if "image" in columns:
         return attribution_features_panel("behaviour", sites, at=at)
     explained = attribution_features_panel("behaviour", PARTS, at=at)
-    return (*attribution_panel(sites, at), *explained) if tampering else explained
+    found = (*explained, *circuit_panel())
+    return (*attribution_panel(sites, at), circuit_ancestor(), *found) if tampering else found
 
 
 def named_panel(

@@ -88,6 +88,21 @@ class NeedsGradients(Protocol):
 
 
 @runtime_checkable
+class RunsMore(Protocol):
+    """What a feature has, besides, that runs the model once more by itself; a bench counts these passes."""
+
+    @property
+    def own_forwards(self) -> int:
+        """Forward passes beside the one that all share."""
+        ...
+
+    @property
+    def own_backward_of(self) -> tuple[str, ...]:
+        """The readouts each of whose columns costs a backward pass through its own forward."""
+        ...
+
+
+@runtime_checkable
 class Preparation(Protocol):
     """Mutable and streaming: gathers over trusted examples what a feature must know before it can be read."""
 
