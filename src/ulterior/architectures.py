@@ -52,6 +52,7 @@ FAMILIES = {
     "gpt_neox": Family("layers", "attention.dense", final="final_layer_norm"),
     "codegen": _GPTJ,
     "gptj": _GPTJ,
+    "compiled": Family("blocks", "attn.o_proj", final="final"),
     "bert": _BERT,
     "electra": _BERT,
     "roberta": _ROBERTA,

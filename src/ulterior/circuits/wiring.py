@@ -84,6 +84,8 @@ _WIRES = {
     ),
     "codegen": _Wires(("attn.qkv_proj",), "ln_1", "ln_1", "mlp.fc_out", layout="sharded", parallel=True),
     "gptj": _Wires(tuple(f"attn.{part}_proj" for part in PARTS), "ln_1", "ln_1", "mlp.fc_out", parallel=True),
+    # Ours, of ``circuits/truth/model.py``: no norms at all.
+    "compiled": _Wires(tuple(f"attn.{part}_proj" for part in PARTS), None, None, "mlp.down"),
 }
 _SHARDS = 4  # CodeGen's fused projection keeps the shards that it was trained in
 
