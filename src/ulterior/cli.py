@@ -28,6 +28,9 @@ CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPE
 COMMANDS = {
     "demo": Command("the main job, offline, on the embedded model", "ulterior.bench.demo", "Demo"),
     "bench": Command("tasks x detectors x seeds, in one table", "ulterior.bench.run", "Bench"),
+    "bench circuits": Command(
+        "which methods find circuits that are known", "ulterior.bench.circuits", "BenchCircuits"
+    ),
     "audit": Command(
         "which of your examples does your model handle in an unusual way", "ulterior.audit.run", "Audit"
     ),
@@ -46,6 +49,11 @@ COMMANDS = {
         "generate functions and tests that can be fooled",
         "ulterior.tasks.tampering.functions.data",
         "FunctionsData",
+    ),
+    "data pairs": Command(
+        "pairs of a clean and a corrupted text for a behaviour",
+        "ulterior.circuits.behaviours.data",
+        "PairsData",
     ),
     "data check": Command(
         "a tampering data set: layout, composition, leaks", "ulterior.tasks.tampering.check", "Check"

@@ -1,0 +1,1 @@
+"""Templated pairs for behaviours that language models have, in the words that a tokenizer keeps whole."""
