@@ -4,7 +4,7 @@ Of two shapes with random weights (GPT-2's architecture), a step is timed agains
 pass on the same pairs: the clean and the corrupted examples, and the gradient of the logit difference in the embedding,
 without gradients of weights (with them the plain passes would take longer). Steps take turns, and the median of the
 turns' ratios is reported. Peak memory is that of a process of its own (interpreter, torch and model included), on the
-shape of SmolLM2-135M, over what the process takes with the model loaded and nothing run.
+shape of SmolLM2-135M and 64 pairs of 64 tokens; what it takes with the model loaded and nothing run stands beside.
 """
 
 from __future__ import annotations

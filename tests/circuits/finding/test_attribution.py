@@ -16,11 +16,11 @@ from ulterior.circuits.finding.attribution import EdgeAttribution, edge_scores, 
 from ulterior.circuits.forward import masked_run
 from ulterior.circuits.graph import Units
 from ulterior.circuits.mask import full_mask, random_mask
-from ulterior.circuits.metrics import accuracy, kl, logit_difference, probability
+from ulterior.circuits.metrics import accuracy, kl, logit_difference, probability, readout
 from ulterior.circuits.pairs import Pairs
 from ulterior.circuits.streams import Wired, record, wire
 from ulterior.errors import InputError
-from ulterior.readouts import CAUSAL
+from ulterior.readouts import CAUSAL, pooled_norm
 from ulterior.subject import Subject
 from ulterior.tokens import token_collate
 
@@ -205,6 +205,17 @@ def test_metrics_that_teach_nothing_are_refused_with_what_would_be_right():
     edge_scores(of, one_batch(of, given), logit_difference, only=other)
     with pytest.raises(InputError, match="not over the edges"):
         edge_scores(of, one_batch(of, given), logit_difference, only=random_mask(of.graph, NODES, 3))
+
+
+def test_a_model_without_a_head_is_attributed_by_a_readout_of_its_states():
+    model = copy.deepcopy(tiny("llama", "states")).double()
+    of = wire(replace(wired("llama").subject, model=model, collate=token_collate(model)))
+    batch = one_batch(of, pairs(3, 6))
+    metric = readout(pooled_norm)
+    with InDoubles():
+        slope = slope_in_the_mask(of, batch, EDGES, Resample(), metric)
+        ours = edge_scores(of, batch, metric).sum(0)
+    torch.testing.assert_close(ours, slope, rtol=1e-6, atol=1e-9 * float(slope.abs().max()))
 
 
 def test_half_precision_is_warned_of_and_summed_in_float32():

@@ -34,7 +34,17 @@ from ulterior.errors import InputError
 from ulterior.readouts import last_logits
 from ulterior.subject import Subject
 
-__all__ = ["EdgeAttribution", "Reduce", "ablation_of", "edge_scores", "measured", "scored", "unit_scores"]
+__all__ = [
+    "EdgeAttribution",
+    "Reduce",
+    "ablation_of",
+    "edge_scores",
+    "measured",
+    "reference_of",
+    "refuse_flat",
+    "scored",
+    "unit_scores",
+]
 
 Reduce = Literal["signed", "absolute"]
 
@@ -138,15 +148,18 @@ def unit_scores(
         if rules is not None:
             hooks.enter_context(rules(wired))
         output = run_model(wired.subject, pairs.clean, grad=True)
-    gradients = reads.gradients(
-        measured(metric, output, pairs, last_logits(output, pairs.clean).detach()).sum()
-    )
+    gradients = reads.gradients(measured(metric, output, pairs, reference_of(output, pairs)).sum())
     del output
     change = change_of(wired, pairs, added, ablation, neurons=neurons)
     return attributions(wired, change, reads, gradients, units, fixed=rules is not None)
 
 
-def measured(metric: Metric, output: Any, pairs: PairBatch, reference: Tensor) -> Float[Tensor, "n"]:
+def reference_of(output: Any, pairs: PairBatch) -> Tensor | None:
+    """What the whole model says, for metrics that compare with it; None where its output has no logits."""
+    return last_logits(output, pairs.clean).detach() if getattr(output, "logits", None) is not None else None
+
+
+def measured(metric: Metric, output: Any, pairs: PairBatch, reference: Tensor | None) -> Float[Tensor, "n"]:
     """A metric's values, which can be differentiated.
 
     Raises:

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ulterior.circuits.ablations import Ablation
-from ulterior.circuits.finding.attribution import Reduce, ablation_of, measured, scored
+from ulterior.circuits.finding.attribution import Reduce, ablation_of, measured, reference_of, scored
 from ulterior.circuits.finding.changes import Change, adding, change_of
 from ulterior.circuits.finding.contraction import attributions
 from ulterior.circuits.finding.reads import reading, replacing
@@ -32,7 +32,6 @@ from ulterior.circuits.metrics import Metric
 from ulterior.circuits.pairs import PairBatch, Pairs
 from ulterior.circuits.streams import Wired, run_model, wire
 from ulterior.errors import InputError
-from ulterior.readouts import last_logits
 from ulterior.subject import Subject
 
 __all__ = ["IntegratedActivations", "IntegratedInputs", "Rule", "activation_scores", "input_scores"]
@@ -197,12 +196,12 @@ def activation_scores(
     return total
 
 
-def _begun(wired: Wired, pairs: PairBatch, units: Units, ablation: Ablation) -> tuple[Change, Tensor]:
+def _begun(wired: Wired, pairs: PairBatch, units: Units, ablation: Ablation) -> tuple[Change, Tensor | None]:
     """What changes, and what the whole model says."""
     neurons = units.grain == "neurons"
     with adding(wired, neurons=neurons) as added:
         output = run_model(wired.subject, pairs.clean)
-    return change_of(wired, pairs, added, ablation, neurons=neurons), last_logits(output, pairs.clean)
+    return change_of(wired, pairs, added, ablation, neurons=neurons), reference_of(output, pairs)
 
 
 def _rows(graph: Graph, units: Units, layer: int | None, part: str) -> slice:
