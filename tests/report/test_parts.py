@@ -20,6 +20,7 @@ from ulterior.report import (
 )
 from ulterior.report.layered import layered_svg
 from ulterior.report.trends import trends_figure
+from ulterior.report.views import ratio
 
 NODES = (GraphNode("a", "a", 0), GraphNode("b", "b", 1), GraphNode("c", "c", 1), GraphNode("d", "<d>", 2))
 EDGES = (GraphEdge("a", "c", 2.0, "q", "a to c"), GraphEdge("a", "b", -1.0), GraphEdge("c", "d", 0.1))
@@ -74,6 +75,14 @@ def test_a_table_is_escaped_and_sorts_by_exact_figures():
     assert "<svg" in page
     with pytest.raises(ValueError, match="2 columns, a row of 1"):
         Table("t", (TableColumn("a"), TableColumn("b")), (("x",),))
+
+
+def test_ratios_have_two_decimals_or_three():
+    assert ratio(Interval(0.8812, 0.83, 0.93)) == (".88", "[.83, .93]")
+    assert ratio(Interval(0.74901, 0.74899, 0.74902)) == (".75", "[.75, .75]")
+    assert ratio(Interval(2e-7)) == (".00", "")
+    assert ratio(Interval(0.5, 0.4961, 0.5042)) == (".500", "[.496, .504]")
+    assert ratio(Interval(None)) == ("undefined", "")
 
 
 def test_shares_have_a_logarithmic_axis_and_values_stay_within_what_is_shown():

@@ -78,12 +78,13 @@ class TableColumn:
 
     Attributes:
         label: Its heading.
-        kind: Whether it holds ``text``, sorted by letters, or numbers: ``number``, ``rate``, ``p``.
+        kind: Whether it holds ``text``, sorted by letters, or numbers: ``number``, ``ratio`` (two or three decimals),
+            ``rate`` (in percent), ``p``.
         about: What is said when the pointer rests on the heading.
     """
 
     label: str
-    kind: Literal["text", "number", "rate", "p"] = "number"
+    kind: Literal["text", "number", "ratio", "rate", "p"] = "number"
     about: str = ""
 
 

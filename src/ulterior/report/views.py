@@ -182,13 +182,24 @@ def table_rows(table: Table) -> list[TableRow]:
     return rows
 
 
+def ratio(interval: Interval) -> tuple[str, str]:
+    """A ratio and its interval with two decimals, three if the interval supports them: ``.88``, ``[.83, .93]``."""
+    ends = (interval.value, interval.low, interval.high)
+    if any(end is not None and not math.isfinite(end) for end in ends):
+        return written(interval, "auroc")
+    value, low, high = (None if end is None else round(end, 3) + 0.0 for end in ends)
+    return written(Interval(value, low, high), "auroc")
+
+
 def _table_cell(value: Content, column: TableColumn) -> TableCell:
     if value is None:
         return TableCell("", is_text=column.kind == "text")
     if isinstance(value, str):
         return TableCell(value, sort=value[:200], is_text=column.kind == "text")
     interval = value if isinstance(value, Interval) else Interval(float(value))
-    unit = "number" if column.kind == "text" else column.kind
-    text, around = written(interval, unit)
+    if column.kind == "ratio":
+        text, around = ratio(interval)
+    else:
+        text, around = written(interval, "number" if column.kind == "text" else column.kind)
     known = interval.value is not None and math.isfinite(interval.value)
     return TableCell(text, around, f"{interval.value:.9g}" if known else "")

@@ -14,7 +14,7 @@ from ulterior.circuits.judging.stability import BAR, Stability
 from ulterior.metrics import Estimate
 from ulterior.report import Interval, Section, Table, TableColumn, Trend, Trends
 from ulterior.report.model import Level, Role
-from ulterior.report.numbers import written
+from ulterior.report.views import ratio
 
 __all__ = [
     "around",
@@ -51,7 +51,9 @@ def of_circuit(result: CircuitResult, config: Circuit) -> Section:
         (
             TableColumn("unit", "text"),
             TableColumn("score", about="What the method says; positive: the metric is higher for it"),
-            TableColumn("effect in the circuit", about="m(C) - m(C without it), over m(M) - m(empty)"),
+            TableColumn(
+                "effect in the circuit", "ratio", about="m(C) - m(C without it), over m(M) - m(empty)"
+            ),
             TableColumn("p", "p", about="Of no effect, raised for the number of units tested (Holm)"),
         ),
         rows,
@@ -101,10 +103,10 @@ def of_faithfulness(result: CircuitResult, config: Circuit) -> Section:
         "Circuits of the same size",
         (
             TableColumn("circuit", "text"),
-            TableColumn("faithfulness", about="Ratio of the means over pairs"),
-            TableColumn("median", about="Median of the pairs' own ratios"),
+            TableColumn("faithfulness", "ratio", about="Ratio of the means over pairs"),
+            TableColumn("median", "ratio", about="Median of the pairs' own ratios"),
             TableColumn(f"within {NEAR:g} of 1", "rate", "Share of the pairs whose own ratio is"),
-            TableColumn("error of a pair", about="Mean |m(C) - m(M)| over mean |m(M) - m(empty)|"),
+            TableColumn("error of a pair", "ratio", about="Mean |m(C) - m(M)| over mean |m(M) - m(empty)|"),
         ),
         (
             ("the circuit", *_row(one.outcome.faithfulness)),
@@ -118,9 +120,9 @@ def of_faithfulness(result: CircuitResult, config: Circuit) -> Section:
         "Over all sizes",
         (
             TableColumn("order", "text"),
-            TableColumn("CMD", about="Area of |1 - faithfulness| over shares .001 to 1; 0 is best"),
-            TableColumn("CPR", about="Area under faithfulness; it may exceed 1"),
-            TableColumn("CMD of single pairs", about="Area of the error of single pairs; 0 is best"),
+            TableColumn("CMD", "ratio", about="Area of |1 - faithfulness| over shares .001 to 1; 0 is best"),
+            TableColumn("CPR", "ratio", about="Area under faithfulness; it may exceed 1"),
+            TableColumn("CMD of single pairs", "ratio", about="Area of the error of single pairs; 0 is best"),
         ),
         tuple(
             (
@@ -148,7 +150,9 @@ def _again(found: Stability) -> Table:
         "Found again on resampled pairs",
         (
             TableColumn("resamples", "text"),
-            TableColumn("Jaccard", about="Units that both circuits have, over units that either has"),
+            TableColumn(
+                "Jaccard", "ratio", about="Units that both circuits have, over units that either has"
+            ),
         ),
         tuple(zip(names, found.jaccard, strict=True)),
         f"In the mean {percent(found.mean)} of the units are shared; {percent(BAR)} is a suggested bar.",
@@ -171,9 +175,9 @@ def of_completeness(result: CircuitResult) -> Section:
         (
             TableColumn("part", "text"),
             TableColumn("units"),
-            TableColumn("circuit without", about="Faithfulness of the circuit without the part"),
-            TableColumn("model without", about="Faithfulness of the model without the part"),
-            TableColumn("apart", about="Mean |difference| of the two, over mean |m(M) - m(empty)|"),
+            TableColumn("circuit without", "ratio", about="Faithfulness of the circuit without the part"),
+            TableColumn("model without", "ratio", about="Faithfulness of the model without the part"),
+            TableColumn("apart", "ratio", about="Mean |difference| of the two, over mean |m(M) - m(empty)|"),
             TableColumn("which", "text"),
         ),
         tuple(
@@ -301,7 +305,9 @@ def of_pairs(result: CircuitResult, config: Circuit) -> Section:
             TableColumn("empty", about="The same with every unit ablated"),
             TableColumn("circuit", about="The same of the circuit"),
             TableColumn(
-                "f", about="(circuit - empty) / (model - empty); nothing where the pair's own gap is tiny"
+                "f",
+                "ratio",
+                about="(circuit - empty) / (model - empty); nothing where the pair's own gap is tiny",
             ),
             TableColumn("clean", "text"),
             TableColumn("corrupted", "text"),
@@ -331,12 +337,12 @@ def interval(one: Estimate) -> Interval:
 
 def said(one: Estimate) -> str:
     """A figure as it is read."""
-    return "an undefined share" if one.value is None else written(interval(one), "number")[0]
+    return "an undefined share" if one.value is None else ratio(interval(one))[0]
 
 
 def around(one: Estimate) -> str:
     """Its interval, or nothing."""
-    return written(interval(one), "number")[1]
+    return ratio(interval(one))[1]
 
 
 def percent(share: float) -> str:
