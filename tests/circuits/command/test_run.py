@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from tests.circuits.command.saved import FINDERS, save_model, save_pairs
+from tests.circuits.command.saved import FINDERS, LeaveOneOut, save_model, save_pairs
 from ulterior import cli
-from ulterior.circuits.command.run import Circuit, asked_size, main, smallest_faithful
+from ulterior.circuits.command.page import circuit_report
+from ulterior.circuits.command.run import Circuit, asked_size, main, run, smallest_faithful
+from ulterior.circuits.command.store import Kept
 from ulterior.circuits.graph import Graph, Units
 from ulterior.circuits.judging import Thoroughness
 from ulterior.circuits.judging.curves import SizeCurve
 from ulterior.circuits.mask import load_mask
+from ulterior.circuits.pairs import load_pairs
 from ulterior.errors import InputError
 from ulterior.metrics import Estimate
+from ulterior.subject import Subject
 
 SMALL = Thoroughness(subsets=2, steps=1, candidates=2, units=3, paths=3, randoms=2)
 
@@ -48,6 +52,7 @@ def config(folder, out, **changes) -> Circuit:
     return replace(given, **changes)
 
 
+@pytest.mark.slow
 def test_a_run_writes_the_circuit_its_scores_the_evaluation_and_the_page_and_goes_on_from_them(
     folder, tmp_path, capsys
 ):
@@ -82,13 +87,22 @@ def test_a_run_writes_the_circuit_its_scores_the_evaluation_and_the_page_and_goe
             main(config(folder, tmp_path, seed=1))
 
 
-def test_held_out_rows_are_those_that_the_circuit_was_not_found_on(folder, tmp_path):
-    found = main(config(folder, tmp_path, held_out=0.25))
+def test_held_out_rows_are_those_that_the_circuit_was_not_found_on_and_the_least_of_a_judgement_is_one(
+    folder, tmp_path
+):
+    least = Thoroughness(subsets=0, steps=0, units=0, paths=0, randoms=1)
+    given = config(folder, tmp_path, held_out=0.25, again=0, judging=least)
+    subject = Subject.from_pretrained(str(folder / "model"))
+    found = run(given, LeaveOneOut(), subject, load_pairs(subject, given.pairs), Kept(tmp_path, {}))
     assert len(found.rows) == 3
+    assert found.stability is None
+    assert found.evaluation.minimality.effects == ()
+    assert circuit_report(found, given, found.held).sections
     texts = [json.loads(line)["clean"] for line in (folder / "pairs.jsonl").read_text().splitlines()]
     assert [texts[row] for row in found.rows] == [pair[0] for pair in found.held.texts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("units", "method"), [("edges", "drawn"), ("neurons", "drawn")])
 def test_a_method_that_returns_a_mask_has_no_curve_of_its_own(folder, tmp_path, units, method):
     found = main(config(folder, tmp_path, units=units, method=method, metric="kl", ablation="mean"))

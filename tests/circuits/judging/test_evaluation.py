@@ -44,6 +44,7 @@ def test_other_ablations_and_a_mask_without_scores(ablated):
     assert found.outcome.faithfulness.overall.value == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_what_was_kept_is_not_made_again_and_comes_back_the_same():
     kept: dict = {}
 
