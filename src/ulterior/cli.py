@@ -74,6 +74,9 @@ COMMANDS = {
         "ulterior.tasks.tampering.functions.train",
         "TrainFunctions",
     ),
+    "train circuits": Command(
+        "train a small model to use a known circuit", "ulterior.circuits.truth.train", "TrainCircuits"
+    ),
     "train procedural": Command(
         "train the small model of a procedural task", "ulterior.tasks.procedural.train", "TrainProcedural"
     ),

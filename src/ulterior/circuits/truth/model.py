@@ -110,7 +110,8 @@ class _FeedForward(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.up = nn.Linear(shape.width, shape.neurons)
+        self.act = nn.ReLU()
         self.down = nn.Linear(shape.neurons, shape.width)
 
     def forward(self, x: Float[Tensor, "n s d"]) -> Float[Tensor, "n s d"]:
-        return self.down(self.up(x).relu())
+        return self.down(self.act(self.up(x)))
