@@ -44,11 +44,13 @@ def _share(at: Given, values: Variable, of: Callable[..., int]) -> Mean:
 def _unlike_once(at: Given, word: Given) -> Mean:
     """1 / (1 + how often the own word has come so far): the first position is read beside those of the same word."""
     same = select(word, word, lambda key, query: float(key in (query, BOS)))
-    return mean(same, at, lambda number: int(number == 0), len(at.domain))
+    # Only such means occur; were all fractions told apart, the steps between them would be steep.
+    shares = tuple(Fraction(1, total) for total in range(len(at.domain), 0, -1))
+    return Mean(same, at, lambda number: int(number == 0), shares)
 
 
 def _count(of: Fraction) -> int:
-    return round(1 / of) - 1 if of else 99
+    return round(1 / of) - 1
 
 
 def _yes(share: Fraction) -> str:
@@ -94,7 +96,7 @@ def majority(length: int = 8) -> Program:
 def count(length: int = 8) -> Program:
     """A head that counts what is like its own word."""
     word, at, said = tokens((BOS, "a", "b", "c")), indices(length), ("one", "two", "three", "many")
-    named = apply(lambda share: said[min(_count(share), 4) - 1], _unlike_once(at, word))
+    named = apply(lambda share: said[max(0, min(_count(share), 4) - 1)], _unlike_once(at, word))
     words = (BOS, "a", "b", "c", *said)
     return Program(
         "count", "how often the last word has come", words, length, named, _letters(("a", "b", "c"), length)
