@@ -140,7 +140,8 @@ def test_other_seeds_make_other_rows_and_the_same_seed_the_same(smoke):
 
 def test_the_statements_of_contrast_pairs_fit_a_program_and_part_at_one_word():
     data = load(0, "smoke")
-    assert data.contrast is not None and data.predictor is not None
+    assert data.contrast is not None
+    assert data.predictor is not None
     _, tokenizer, description = load_predictor(data.predictor)
     text = str(data.trusted["text"][0])
     good, bad = (tokenizer(text + said).input_ids for said in (data.contrast.good, data.contrast.bad))
