@@ -53,9 +53,10 @@ class MethodRow:
 
 
 def method_rows(cells: Sequence[CircuitCell]) -> list[MethodRow]:
-    """A row for each method, the best median AUROC first."""
+    """A row for each method, the best median AUROC first; of equal ones that with the better worst circuit."""
     rows = [_row(name, [one for one in cells if one.method == name]) for name in _names(cells)]
-    return sorted(rows, key=lambda row: -(row.auroc.value if row.auroc.value is not None else -1))
+    ran, refused = ([row for row in rows if bool(row.truths) is some] for some in (True, False))
+    return [*sorted(ran, key=lambda row: (-(row.auroc.value or 0.0), -row.least)), *refused]
 
 
 def circuits_text(cells: Sequence[CircuitCell]) -> str:
@@ -132,7 +133,12 @@ def circuits_report(cells: Sequence[CircuitCell], settings: Mapping[str, Any]) -
             KeyFigure(str(len({one.truth for one in cells})), "known circuits"),
         ),
         sections=(section,),
-        run={name: str(value) for name, value in settings.items()},
+        run={
+            "seeds": str(len({one.seed for one in cells})),
+            "pairs": f"{settings['pairs']} to find a circuit on, and as many to judge it on",
+            "metric": "logit difference; off: what the corrupted example gives",
+            "version": str(settings["version"]),
+        },
     )
 
 
