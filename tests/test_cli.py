@@ -26,7 +26,10 @@ def test_every_command_that_help_names_exists_and_explains_itself(name, capsys):
     [
         (["adit"], "no command 'adit'; there are: audit, bench,"),
         (["data"], "`ulterior data` needs one of: data check, data diamonds"),
-        (["train", "nothing"], "`ulterior train` needs one of: train diamonds, train functions"),
+        (
+            ["train", "nothing"],
+            "`ulterior train` needs one of: train circuits, train diamonds, train functions",
+        ),
     ],
 )
 def test_an_unknown_command_is_named_with_those_that_exist(arguments, message, capsys):

@@ -19,6 +19,7 @@ from ulterior.tasks.tampering.functions.task import (
     ASSETS,
     PREDICTORS,
     SLICES,
+    STATEMENTS,
     TASK,
     functions_subject,
     holdout_of,
@@ -139,12 +140,10 @@ def test_other_seeds_make_other_rows_and_the_same_seed_the_same(smoke):
 
 
 def test_the_statements_of_contrast_pairs_fit_a_program_and_part_at_one_word():
-    data = load(0, "smoke")
-    assert data.contrast is not None
-    assert data.predictor is not None
-    _, tokenizer, description = load_predictor(data.predictor)
-    text = str(data.trusted["text"][0])
-    good, bad = (tokenizer(text + said).input_ids for said in (data.contrast.good, data.contrast.bad))
-    assert tokenizer(text).input_ids == good[: len(tokenizer(text).input_ids)]
-    assert tokenizer.unk_token_id not in good + bad
-    assert max(len(good), len(bad)) <= description.max_length
+    _, tokenizer, description = load_predictor(predictor_of(0))
+    for text in make_split("trusted", 4, 0, 0)["text"]:
+        good, bad = (tokenizer(text + said).input_ids for said in (STATEMENTS.good, STATEMENTS.bad))
+        alone = tokenizer(text).input_ids
+        assert alone == good[: len(alone)] == bad[: len(alone)]
+        assert tokenizer.unk_token_id not in good + bad
+        assert max(len(good), len(bad)) <= description.max_length
