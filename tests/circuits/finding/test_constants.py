@@ -73,7 +73,7 @@ def test_one_unit_at_a_time_the_importance_that_is_left_is_smaller_than_under_th
     of, given = known(), known_pairs(6)
     found = OptimalConstant("single", steps=100)(of.subject, given, NODES, kl)
     by_mean, by_optimal = (
-        ActivationPatching(ablated=one)(of.subject, given, NODES, kl) for one in ("mean", found)
+        ActivationPatching(ablation=one)(of.subject, given, NODES, kl) for one in ("mean", found)
     )
     assert float(by_optimal.values.sum()) < float(by_mean.values.sum())
 

@@ -234,7 +234,6 @@ def chosen_finder(config: Circuit, graph: Graph) -> Finder:
     ours = {
         **sized,
         "ablation": config.ablation,
-        "ablated": config.ablation,
         "seed": config.seed,
         "tokens": config.tokens,
     }

@@ -51,7 +51,7 @@ class Acdc:
         order: In which order the edges of one destination are tried: from the latest source ``backward``, ``forward``,
             or ``random``. Destinations always go from the output back to the input, as other units do.
         seed: Of a random order.
-        ablated: What stands in for what is off: an ablation or its name.
+        ablation: What stands in for what is off: an ablation or its name.
         tokens: Tokens in a run; several units are tried side by side where they fit.
         ahead: How many trials are run on the guess that those before them end in a drop; 1: none.
         progress: Whether a bar is shown.
@@ -62,7 +62,7 @@ class Acdc:
     objective: Objective = "kl"
     order: Order = "backward"
     seed: int = 0
-    ablated: Ablation | str = "resample"
+    ablation: Ablation | str = "resample"
     tokens: int = 4096
     ahead: int = 32
     progress: bool = False
@@ -83,7 +83,7 @@ class Acdc:
             raise InputError(f"thresholds of ACDC are positive, not {self.threshold}")
         if self.size is not None and not 0 <= self.size <= count:
             raise InputError(f"a circuit of {self.size} of {count} {units.grain}; ask for 0 to {count}")
-        batches = ReadyBatches(wired, pairs, units, metric, self.ablated, self.tokens)
+        batches = ReadyBatches(wired, pairs, units, metric, self.ablation, self.tokens)
         loss = _loss(wired, batches, units, metric, self.objective, self.tokens)
         search = _Search(
             wired.graph, units, self._ordered(wired.graph, units), loss, self.ahead, self.progress

@@ -33,14 +33,14 @@ class ActivationPatching:
 
     Attributes:
         mode: ``noising``: m(M) - m(M without the unit); ``denoising``: m(the unit alone) - m(nothing).
-        ablated: What stands in for what is off: an ablation or its name.
+        ablation: What stands in for what is off: an ablation or its name.
         tokens: Tokens in a run; several units are tried side by side where they fit.
         most: Units above which the work is refused, for it takes one run a unit.
         progress: Whether a bar is shown.
     """
 
     mode: Literal["noising", "denoising"] = "noising"
-    ablated: Ablation | str = "resample"
+    ablation: Ablation | str = "resample"
     tokens: int = 2048
     most: int = 50_000
     progress: bool = False
@@ -61,7 +61,7 @@ class ActivationPatching:
                 " that is meant, or estimate the effects by attribution"
             )
         batches = ReadyBatches(
-            wired, pairs, units, metric, self.ablated, self.tokens, with_empty=self.mode == "denoising"
+            wired, pairs, units, metric, self.ablation, self.tokens, with_empty=self.mode == "denoising"
         )
         exists = units.exists(wired.graph)
         total = torch.zeros(count, dtype=torch.float64)

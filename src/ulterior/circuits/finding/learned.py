@@ -70,7 +70,7 @@ class LearnedMask:
         steps: Of training, each on one batch.
         rate: Of Adam; the gates' own if not given.
         seed: Of what is drawn.
-        ablated: What stands in for what is off: an ablation or its name.
+        ablation: What stands in for what is off: an ablation or its name.
         tokens: Of clean examples in a batch.
         result: ``mask``, or ``scores``, whose masks of any size are nested.
         checkpoint: A file that a training that was cut off goes on from.
@@ -86,7 +86,7 @@ class LearnedMask:
     steps: int = 400
     rate: float | None = None
     seed: int = 0
-    ablated: Ablation | str = "resample"
+    ablation: Ablation | str = "resample"
     tokens: int = 1024
     result: Literal["mask", "scores"] = "mask"
     checkpoint: Path | None = None
@@ -120,7 +120,7 @@ class LearnedMask:
         wired = wire(subject)
         count = units.count(wired.graph)
         target = None if self.size is None else _target(self.size, count, units)
-        batches = ReadyBatches(wired, pairs, units, metric, self.ablated, self.tokens, with_empty=True)
+        batches = ReadyBatches(wired, pairs, units, metric, self.ablation, self.tokens, with_empty=True)
         scale = _scale(batches, self.objective, metric, len(pairs))
         device = next(subject.model.parameters()).device
         numbers = torch.full((count,), self.gates.start, device=device).requires_grad_()
@@ -185,7 +185,7 @@ class LearnedMask:
         ]
         options = {
             name: repr(getattr(self, name))
-            for name in ("gates", "size", "weight", "objective", "completeness", "seed", "ablated", "tokens")
+            for name in ("gates", "size", "weight", "objective", "completeness", "seed", "ablation", "tokens")
         }
         named = getattr(metric, "__name__", type(metric).__name__)
         return [subject.fingerprint(), asdict(units), named, options, tokens, pairs.answers, pairs.wrong]

@@ -106,7 +106,7 @@ def path_patching(
     pairs: Pairs,
     route: Route,
     metric: Metric,
-    ablated: Ablation | str = "resample",
+    ablation: Ablation | str = "resample",
     *,
     tokens: int = 2048,
 ) -> Float[np.ndarray, "n"]:
@@ -118,7 +118,7 @@ def path_patching(
     """
     wired = wire(subject)
     values = np.zeros(len(pairs))
-    for ready in ReadyBatches(wired, pairs, EDGES, metric, ablated, tokens):
+    for ready in ReadyBatches(wired, pairs, EDGES, metric, ablation, tokens):
         values[ready.pairs.rows] = _effects(wired, ready, [route], metric)[0].numpy()
     return values
 
@@ -130,14 +130,14 @@ class PathPatching:
     Attributes:
         receivers: Destinations, or globs of such.
         through: Nodes, or globs of such, that hand on what reaches them; all others are frozen.
-        ablated: What stands in for a node: an ablation or its name.
+        ablation: What stands in for a node: an ablation or its name.
         tokens: Tokens in a run; several nodes are tried side by side where they fit.
         progress: Whether a bar is shown.
     """
 
     receivers: str | tuple[str, ...] = "logits"
     through: str | tuple[str, ...] = ()
-    ablated: Ablation | str = "resample"
+    ablation: Ablation | str = "resample"
     tokens: int = 2048
     progress: bool = False
     name: str = "path_patching"
@@ -156,7 +156,7 @@ class PathPatching:
         routes = [paths_between(graph, one, self.receivers, self.through) for one in graph.sources]
         known = [row for row, route in enumerate(routes) if route.edges]
         total = torch.zeros(len(routes), dtype=torch.float64)
-        batches = ReadyBatches(wired, pairs, EDGES, metric, self.ablated, self.tokens)
+        batches = ReadyBatches(wired, pairs, EDGES, metric, self.ablation, self.tokens)
         with tqdm(
             total=len(known) * len(batches),
             desc=self.name,
