@@ -223,7 +223,7 @@ def _add_writer(place: Place, site: str, new: Replacement) -> Any:
     if place.end == "input":
 
         def write_input(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            return _with_first_argument(args, kwargs, _replace(first_argument(args, kwargs), new, site))
+            return with_first_argument(args, kwargs, _replace(first_argument(args, kwargs), new, site))
 
         return place.module.register_forward_pre_hook(write_input, with_kwargs=True)
 
@@ -251,7 +251,8 @@ def first_argument(args: tuple, kwargs: dict) -> Tensor:
     return args[0] if args else next(value for value in kwargs.values() if isinstance(value, Tensor))
 
 
-def _with_first_argument(args: tuple, kwargs: dict, value: Tensor) -> tuple[tuple, dict]:
+def with_first_argument(args: tuple, kwargs: dict, value: Tensor) -> tuple[tuple, dict]:
+    """What a hooked module takes, with another activation in place of its own."""
     if args:
         return (value, *args[1:]), kwargs
     name = next(name for name, given in kwargs.items() if isinstance(given, Tensor))

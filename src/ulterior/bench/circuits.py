@@ -149,7 +149,7 @@ def main(config: BenchCircuits) -> list[CircuitCell]:
     from ulterior.bench.circuit_page import circuits_report, circuits_text
     from ulterior.report import write_report
 
-    chosen = _chosen(config.truths, {one.name: one for one in truths()}, "known circuit")
+    chosen = _chosen(config.truths, {one.name: one for one in truths()})
     methods = config.methods or method_names()
     for name in methods:
         method(name)
@@ -228,8 +228,8 @@ def _faithful(mask: Mask, given: Any, at: Ends) -> tuple[Estimate, Estimate]:
     return inside, outside
 
 
-def _chosen(names: Sequence[str], known: Mapping[str, Truth], what: str) -> list[Truth]:
+def _chosen(names: Sequence[str], known: Mapping[str, Truth]) -> list[Truth]:
     for name in names:
         if name not in known:
-            raise InputError(f"no {what} '{name}'; there are: {', '.join(known)}")
+            raise InputError(f"no known circuit '{name}'; there are: {', '.join(known)}")
     return [known[name] for name in (names or known)]

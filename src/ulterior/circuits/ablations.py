@@ -13,7 +13,7 @@ from ulterior.circuits.streams import Streams, Wired, record
 from ulterior.errors import InputError
 from ulterior.subject import Batch
 
-__all__ = ["ABLATIONS", "Ablation", "Constant", "Resample", "Zero", "ablation", "mean_of"]
+__all__ = ["ABLATIONS", "Ablation", "Constant", "Resample", "Zero", "ablation_of", "mean_of"]
 
 
 @runtime_checkable
@@ -121,19 +121,23 @@ def mean_of(
     return Constant(Streams(sources, cells), "mean by position" if by_position else "mean")
 
 
-def ablation(name: str, wired: Wired, pairs: Pairs, *, neurons: bool = False, tokens: int = 1024) -> Ablation:
-    """The ablation of a name (``ABLATIONS``); means are those of the clean examples of the pairs.
+def ablation_of(
+    given: str | Ablation, wired: Wired, pairs: Pairs, *, neurons: bool = False, tokens: int = 1024
+) -> Ablation:
+    """An ablation, or that of a name (``ABLATIONS``); means are those of the clean examples of the pairs.
 
     Raises:
         InputError: an unknown name.
     """
-    if name == "zero":
+    if not isinstance(given, str):
+        return given
+    if given == "zero":
         return Zero()
-    if name == "resample":
+    if given == "resample":
         return Resample()
-    if name in ("mean", "mean_by_position"):
-        return mean_of(wired, pairs, by_position=name != "mean", neurons=neurons, tokens=tokens)
-    raise InputError(f"no ablation '{name}'; there are: {', '.join(ABLATIONS)}")
+    if given in ("mean", "mean_by_position"):
+        return mean_of(wired, pairs, by_position=given != "mean", neurons=neurons, tokens=tokens)
+    raise InputError(f"no ablation '{given}'; there are: {', '.join(ABLATIONS)}")
 
 
 ABLATIONS = ("resample", "mean", "mean_by_position", "zero")

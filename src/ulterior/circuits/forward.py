@@ -20,14 +20,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ulterior.capture import first_argument
+from ulterior.capture import first_argument, with_first_argument
 from ulterior.circuits.graph import Graph, Units
 from ulterior.circuits.streams import Streams, Wired, constants, head_shares, neuron_values, run_model
 from ulterior.circuits.wiring import BlockWiring, Projection, gain
 from ulterior.errors import InputError
 from ulterior.subject import Batch
 
-__all__ = ["check_positions", "masked_run", "with_input"]
+__all__ = ["check_positions", "masked_run"]
 
 
 def masked_run(
@@ -132,7 +132,7 @@ class _Edges:
 
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
             x = self._read(self._graph.reads[column.start], column)[:, :, 0]
-            return with_input(args, kwargs, block.mlp_norm(x))
+            return with_first_argument(args, kwargs, block.mlp_norm(x))
 
         return hook
 
@@ -141,7 +141,9 @@ class _Edges:
 
     def _last(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         n = len(self._graph.destinations)
-        return with_input(args, kwargs, self._read(len(self._graph.sources), slice(n - 1, n))[:, :, 0])
+        return with_first_argument(
+            args, kwargs, self._read(len(self._graph.sources), slice(n - 1, n))[:, :, 0]
+        )
 
     def _add(self, shares: Float[Tensor, "n s g d"], constant: Tensor | float = 0.0) -> None:
         """More sources, and what their block adds besides."""
@@ -189,7 +191,7 @@ class _Nodes:
 
     def _embedded(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         given = first_argument(args, kwargs)[:, :, None]
-        return with_input(args, kwargs, self._blend(given, slice(0, 1), slice(0, 1)).sum(2))
+        return with_first_argument(args, kwargs, self._blend(given, slice(0, 1), slice(0, 1)).sum(2))
 
     def _attended(self, layer: int, block: BlockWiring) -> Callable[..., None]:
         rows = self._graph.rows(layer, "heads")
@@ -251,14 +253,6 @@ def project(
         where.append(rows.flatten())
     output = torch.cat(made, 2)[..., torch.argsort(torch.cat(where))]
     return output if bias is None else output + bias.detach()
-
-
-def with_input(args: tuple, kwargs: dict, value: Tensor) -> tuple[tuple, dict]:
-    """What a hooked module takes, with another activation in place of its own."""
-    if args:
-        return (value, *args[1:]), kwargs
-    name = next(name for name, given in kwargs.items() if isinstance(given, Tensor))
-    return args, {**kwargs, name: value}
 
 
 def check_positions(positions: int, batch: Batch) -> None:

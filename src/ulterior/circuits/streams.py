@@ -140,6 +140,12 @@ def _reading(
         yield
 
 
+def placed(values: Tensor, wired: Wired) -> Tensor:
+    """Values, such as a mask's, in the model's own number format, where the model is."""
+    like = next(wired.subject.model.parameters())
+    return values.to(like.device, like.dtype)
+
+
 def head_shares(
     block: BlockWiring, z: Float[Tensor, "n s hw"], attended: Float[Tensor, "n s d"], n_heads: int
 ) -> Float[Tensor, "n s h d"]:

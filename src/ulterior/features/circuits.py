@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ulterior.circuits.forward import masked_run
 from ulterior.circuits.graph import Graph, Units
-from ulterior.circuits.streams import Streams, wire
+from ulterior.circuits.streams import Streams, placed, wire
 from ulterior.errors import InputError
 from ulterior.features.ancestor import shared
 from ulterior.features.edge_tables import columns_of, edge_table, flat_edges, token_sums
@@ -233,9 +233,8 @@ class CircuitFaithfulness:
 
     def read(self, run: Run) -> dict[str, Values]:
         wired = wire(run.subject)
-        like = next(run.subject.model.parameters())
-        off = Streams(self.means[None, None].to(like.device, like.dtype))
-        output = masked_run(wired, run.batch, self.mask.to(like.device, like.dtype), _EDGES, off)
+        off = Streams(placed(self.means[None, None], wired))
+        output = masked_run(wired, run.batch, placed(self.mask, wired), _EDGES, off)
         whole, kept = (columns_of(run, self.of, one) for one in (run.output, output))
         both = {"circuit": kept, "what it leaves": whole - kept}
         return {"circuit_faithfulness": side_by_side(both, "output of the trusted circuit")}

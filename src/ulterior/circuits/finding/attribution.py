@@ -19,8 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ulterior.circuits.ablations import Ablation, Resample
-from ulterior.circuits.ablations import ablation as ablation_named
+from ulterior.circuits.ablations import Ablation, Resample, ablation_of
 from ulterior.circuits.finding.changes import adding, change_of
 from ulterior.circuits.finding.contraction import attributions
 from ulterior.circuits.finding.reads import reading, replacing
@@ -37,7 +36,6 @@ from ulterior.subject import Subject
 __all__ = [
     "EdgeAttribution",
     "Reduce",
-    "ablation_of",
     "edge_scores",
     "measured",
     "reference_of",
@@ -75,7 +73,9 @@ class EdgeAttribution:
         """
         refuse_flat(metric, self.name)
         wired = wire(subject)
-        ablation = ablation_of(self.ablation, wired, pairs, units, self.tokens)
+        ablation = ablation_of(
+            self.ablation, wired, pairs, neurons=units.grain == "neurons", tokens=self.tokens
+        )
         return scored(
             wired,
             pairs,
@@ -189,13 +189,6 @@ def refuse_flat(metric: Metric, name: str) -> None:
             f"the divergence from the whole model is 0, and flat, in the clean run, where {name} takes its gradient;"
             " take the logit difference, or integrate gradients (eap_ig_inputs)"
         )
-
-
-def ablation_of(given: str | Ablation, wired: Wired, pairs: Pairs, units: Units, tokens: int) -> Ablation:
-    """An ablation, or that of a name; means are over the clean examples of the pairs."""
-    if not isinstance(given, str):
-        return given
-    return ablation_named(given, wired, pairs, neurons=units.grain == "neurons", tokens=tokens)
 
 
 def scored(

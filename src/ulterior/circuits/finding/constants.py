@@ -19,13 +19,13 @@ from torch import Tensor
 from ulterior.circuits.ablations import Constant, Zero, mean_of
 from ulterior.circuits.finding.descent import Descent, step_seed
 from ulterior.circuits.finding.objective import Objective, check_objective, errors
-from ulterior.circuits.finding.runs import Ready, ReadyBatches, placed
+from ulterior.circuits.finding.runs import Ready, ReadyBatches
 from ulterior.circuits.forward import masked_run
 from ulterior.circuits.graph import Units
 from ulterior.circuits.mask import Mask
 from ulterior.circuits.metrics import Metric
 from ulterior.circuits.pairs import Pairs
-from ulterior.circuits.streams import Streams, Wired, record, wire
+from ulterior.circuits.streams import Streams, Wired, placed, record, wire
 from ulterior.errors import InputError
 from ulterior.subject import Subject
 

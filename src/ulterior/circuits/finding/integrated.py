@@ -21,8 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ulterior.circuits.ablations import Ablation
-from ulterior.circuits.finding.attribution import Reduce, ablation_of, measured, reference_of, scored
+from ulterior.circuits.ablations import Ablation, ablation_of
+from ulterior.circuits.finding.attribution import Reduce, measured, reference_of, scored
 from ulterior.circuits.finding.changes import Change, adding, change_of
 from ulterior.circuits.finding.contraction import attributions
 from ulterior.circuits.finding.reads import reading, replacing
@@ -67,7 +67,9 @@ class IntegratedInputs:
             InputError: as ``EdgeAttribution``, or no steps.
         """
         wired = wire(subject)
-        ablation = ablation_of(self.ablation, wired, pairs, units, self.tokens)
+        ablation = ablation_of(
+            self.ablation, wired, pairs, neurons=units.grain == "neurons", tokens=self.tokens
+        )
         way = tuple(_points(self.steps, self.rule))
 
         def of(batch: PairBatch) -> Tensor:
@@ -105,7 +107,9 @@ class IntegratedActivations:
             InputError: as ``EdgeAttribution``, or no steps.
         """
         wired = wire(subject)
-        ablation = ablation_of(self.ablation, wired, pairs, units, self.tokens)
+        ablation = ablation_of(
+            self.ablation, wired, pairs, neurons=units.grain == "neurons", tokens=self.tokens
+        )
         way = tuple(_points(self.steps, self.rule))
 
         def of(batch: PairBatch) -> Tensor:

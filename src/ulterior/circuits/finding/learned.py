@@ -23,13 +23,13 @@ from ulterior.circuits.ablations import Ablation
 from ulterior.circuits.finding.descent import Descent, step_seed
 from ulterior.circuits.finding.gates import AnnealedSigmoid, Gates, HardConcrete
 from ulterior.circuits.finding.objective import Objective, check_objective, errors
-from ulterior.circuits.finding.runs import Ready, ReadyBatches, placed
+from ulterior.circuits.finding.runs import Ready, ReadyBatches
 from ulterior.circuits.forward import masked_run
 from ulterior.circuits.graph import Units
 from ulterior.circuits.mask import Mask, Scores
 from ulterior.circuits.metrics import Metric
 from ulterior.circuits.pairs import Pairs
-from ulterior.circuits.streams import Wired, wire
+from ulterior.circuits.streams import Wired, placed, wire
 from ulterior.errors import InputError
 from ulterior.subject import Subject
 

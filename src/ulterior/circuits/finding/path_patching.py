@@ -20,13 +20,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ulterior.circuits.ablations import Ablation
-from ulterior.circuits.finding.runs import Ready, ReadyBatches, finite, placed, repeated
+from ulterior.circuits.finding.runs import Ready, ReadyBatches, finite, repeated
 from ulterior.circuits.forward import masked_run
 from ulterior.circuits.graph import ARROW, Graph, Units
 from ulterior.circuits.mask import Scores
 from ulterior.circuits.metrics import Metric
 from ulterior.circuits.pairs import Pairs
-from ulterior.circuits.streams import Streams, Wired, record, recording, wire
+from ulterior.circuits.streams import Streams, Wired, placed, record, recording, wire
 from ulterior.errors import InputError
 from ulterior.sites import match_sites
 from ulterior.subject import Subject

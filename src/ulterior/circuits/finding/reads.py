@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ulterior.capture import first_argument
-from ulterior.circuits.forward import with_input
+from ulterior.capture import first_argument, with_first_argument
 from ulterior.circuits.graph import Grain
 from ulterior.circuits.streams import Wired
 from ulterior.circuits.wiring import BlockWiring
@@ -104,7 +103,7 @@ def replacing(
         return value.requires_grad_()
 
     def entered(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        return with_input(args, kwargs, moved(first_argument(args, kwargs)))
+        return with_first_argument(args, kwargs, moved(first_argument(args, kwargs)))
 
     def left(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
         return moved(output)
@@ -138,6 +137,6 @@ def _input(reads: Reads, place: Place) -> Any:
         # A view of its own: others may read the same tensor, and their gradients are not meant.
         given = first_argument(args, kwargs)
         reads.tensors[place] = given.view_as(given)
-        return with_input(args, kwargs, reads.tensors[place])
+        return with_first_argument(args, kwargs, reads.tensors[place])
 
     return hook

@@ -27,11 +27,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ulterior.capture import first_argument
-from ulterior.circuits.ablations import Ablation
-from ulterior.circuits.finding.attribution import Reduce, ablation_of, refuse_flat, scored, unit_scores
+from ulterior.capture import first_argument, with_first_argument
+from ulterior.circuits.ablations import Ablation, ablation_of
+from ulterior.circuits.finding.attribution import Reduce, refuse_flat, scored, unit_scores
 from ulterior.circuits.finding.norms import law_of
-from ulterior.circuits.forward import with_input
 from ulterior.circuits.graph import Units
 from ulterior.circuits.mask import Scores
 from ulterior.circuits.metrics import Metric
@@ -74,7 +73,9 @@ class RelevancePatching:
         """
         refuse_flat(metric, self.name)
         wired = wire(subject)
-        ablation = ablation_of(self.ablation, wired, pairs, units, self.tokens)
+        ablation = ablation_of(
+            self.ablation, wired, pairs, neurons=units.grain == "neurons", tokens=self.tokens
+        )
         rules = partial(relevance_rules, fixed_attention=self.fixed_attention)
 
         def of(batch: PairBatch) -> Tensor:
@@ -140,7 +141,7 @@ def _proportional(module: nn.Module, args: tuple, kwargs: dict, output: Tensor) 
 
 def _halved(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     x = first_argument(args, kwargs)
-    return with_input(args, kwargs, _as(x, x / 2))
+    return with_first_argument(args, kwargs, _as(x, x / 2))
 
 
 def _cut(projection: Projection) -> Any:

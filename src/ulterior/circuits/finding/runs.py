@@ -11,16 +11,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ulterior.circuits.ablations import Ablation, ablation
+from ulterior.circuits.ablations import Ablation, ablation_of
 from ulterior.circuits.forward import masked_run
 from ulterior.circuits.graph import Units
 from ulterior.circuits.metrics import Metric
 from ulterior.circuits.pairs import PairBatch, Pairs
-from ulterior.circuits.streams import Streams, Wired, run_model
+from ulterior.circuits.streams import Streams, Wired, placed, run_model
 from ulterior.readouts import last_logits
 from ulterior.subject import Batch, RowError
 
-__all__ = ["Ready", "ReadyBatches", "Said", "finite", "placed", "repeated", "run_variants"]
+__all__ = ["Ready", "ReadyBatches", "Said", "finite", "repeated", "run_variants"]
 
 KEPT_BYTES = 2**29
 """How much of what stands in for units is kept between rounds; the rest is computed again."""
@@ -88,11 +88,7 @@ class ReadyBatches:
     ) -> None:
         self._wired, self._units, self._metric, self._with_empty = wired, units, metric, with_empty
         self._neurons = units.grain == "neurons"
-        self.ablation = (
-            ablation(ablated, wired, pairs, neurons=self._neurons, tokens=tokens)
-            if isinstance(ablated, str)
-            else ablated
-        )
+        self.ablation = ablation_of(ablated, wired, pairs, neurons=self._neurons, tokens=tokens)
         self._batches = list(pairs.batches(wired.subject, tokens))
         self._kept: dict[int, Ready] = {}
         self._bytes = 0
@@ -130,12 +126,6 @@ class ReadyBatches:
         )
         value = finite(self._metric(output, pairs, logits), pairs)
         return replace(ready, empty=Said(last_logits(output, pairs.clean), value))
-
-
-def placed(values: Tensor, wired: Wired) -> Tensor:
-    """Values in the model's own number format, where the model is."""
-    like = next(wired.subject.model.parameters())
-    return values.to(like.device, like.dtype)
 
 
 def run_variants(

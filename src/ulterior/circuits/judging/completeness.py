@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ulterior.circuits.forward import masked_run
-from ulterior.circuits.judging.conditions import Conditions, Ends, placed, prepared, run_masks
+from ulterior.circuits.judging.conditions import Conditions, Ends, prepared, run_masks
 from ulterior.circuits.judging.faithfulness import (
     Faithfulness,
     error_of,
@@ -23,6 +23,7 @@ from ulterior.circuits.judging.faithfulness import (
     ratio_of_means,
 )
 from ulterior.circuits.mask import Mask, full_mask, mask_of
+from ulterior.circuits.streams import placed
 from ulterior.errors import InputError
 from ulterior.metrics import Estimate, undefined
 from ulterior.serialise import saved

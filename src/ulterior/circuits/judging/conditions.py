@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ulterior.circuits.ablations import Ablation, ablation
+from ulterior.circuits.ablations import Ablation, ablation_of
 from ulterior.circuits.forward import masked_run
 from ulterior.circuits.graph import Units
 from ulterior.circuits.mask import Mask, full_mask
 from ulterior.circuits.metrics import Metric
 from ulterior.circuits.pairs import PairBatch, Pairs
-from ulterior.circuits.streams import Streams, Wired, run_model, wire
+from ulterior.circuits.streams import Streams, Wired, placed, run_model, wire
 from ulterior.errors import InputError
 from ulterior.readouts import last_logits
 from ulterior.subject import RowError, Subject
@@ -110,9 +110,8 @@ def conditions(
     if not len(pairs):
         raise InputError("there are no held-out pairs to judge a circuit on; at least one is needed")
     wired = wire(subject)
-    if isinstance(ablated, str):
-        ablated = ablation(ablated, wired, means_of or pairs, neurons=neurons, tokens=tokens)
-    return Conditions(wired, pairs, metric, ablated, tokens, progress)
+    ablation = ablation_of(ablated, wired, means_of or pairs, neurons=neurons, tokens=tokens)
+    return Conditions(wired, pairs, metric, ablation, tokens, progress)
 
 
 def prepared(given: Conditions, *, neurons: bool) -> Iterator[Prepared]:
@@ -176,12 +175,6 @@ def ends(given: Conditions, units: Units) -> Ends:
     """The two ends of the scale."""
     empty = full_mask(given.wired.graph, units, 0.0)
     return Ends(run_whole(given)[0], run_masks(given, [empty])[0, 0])
-
-
-def placed(values: Tensor, wired: Wired) -> Tensor:
-    """A mask's values in the model's own number format, where the model is."""
-    like = next(wired.subject.model.parameters())
-    return values.to(like.device, like.dtype)
 
 
 def names_of(metrics: Iterable[Metric]) -> tuple[str, ...]:

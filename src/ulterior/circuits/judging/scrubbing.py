@@ -23,12 +23,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ulterior.circuits.forward import masked_run
-from ulterior.circuits.judging.conditions import placed
 from ulterior.circuits.judging.faithfulness import ratio_of_means
 from ulterior.circuits.mask import Mask, full_mask
 from ulterior.circuits.metrics import Metric
 from ulterior.circuits.pairs import Pairs
-from ulterior.circuits.streams import Streams, Wired, record, wire
+from ulterior.circuits.streams import Streams, Wired, placed, record, wire
 from ulterior.errors import InputError
 from ulterior.metrics import Estimate
 from ulterior.readouts import last_logits
