@@ -27,6 +27,11 @@ from ulterior.tasks.registry import find_tasks
 from ulterior.tasks.task import Task
 
 SHOWN = PanelSettings(progress=True)
+METHODS = {
+    "default": "the usual ones, of one pass",
+    "further": "every score of one pass",
+    "all": "all",
+}
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,10 @@ class Bench:
             generated set (see `ulterior train tampering --help`).
         predictor: The folder or hub id of a predictor of its measurements, as `ulterior train tampering` writes it.
         detectors: Names of the detectors; the task's default panel if empty.
-        methods: `default`: the usual detectors of the task's own subject, in one pass; `all`: also every further score,
-            those of copies and of sampled weights (up to 41 passes an example), and, in measurement tampering, what
-            trains the network further (minutes each, kept under `out`) or asks it twice. Detectors that are named run
-            in any case; those that need gradients run only so.
+        methods: `default`: the usual detectors of the task's own subject, in one pass; `further`: also every further
+            score of the same pass; `all`: also those of copies and of sampled weights (up to 41 passes an example),
+            and, in measurement tampering, what trains the network further (minutes each, kept under `out`) or asks it
+            twice. Detectors that are named run in any case; those that need gradients run only so.
         seeds: Number of seeds; seeds 0, 1, ... change the task's data and what is held out.
         size: `smoke` (does it run), `small` (minutes on a laptop), `full`.
         out: Folder for the cells, `results.parquet`, `results.json` and `report.html`.
@@ -54,7 +59,7 @@ class Bench:
     data: str | None = None
     predictor: str | None = None
     detectors: tuple[str, ...] = ()
-    methods: Literal["default", "all"] = "default"
+    methods: Literal["default", "further", "all"] = "default"
     seeds: int = 1
     size: Annotated[Literal["smoke", "small", "full"], tyro.conf.arg(aliases=("--preset",))] = "small"
     out: Path = Path("runs/bench")
@@ -137,8 +142,8 @@ def task_methods(task: Task, config: Bench) -> tuple[tuple[Detector, ...], tuple
     """The detectors that run on a task's own subject, and the variants that run beside them."""
     every = task_variants(task)
     if not config.detectors:
-        whole = config.methods == "all"
-        return task_panel(task, (), further=whole), every if whole else ()
+        panel = task_panel(task, (), further=config.methods != "default")
+        return panel, every if config.methods == "all" else ()
     variants = named_variants(every, config.detectors)
     elsewhere = {detector.name for variant in variants for detector in variant.panel}
     own = [name for name in config.detectors if name not in elsewhere]
@@ -152,7 +157,7 @@ def describe(config: Bench) -> dict[str, str]:
         "size": config.size,
         "seeds": ", ".join(map(str, range(config.seeds))),
         "detectors": ", ".join(config.detectors) or "the tasks' default panels",
-        "methods": "all" if config.methods == "all" else "the usual ones, of one pass",
+        "methods": METHODS[config.methods],
         "false-alarm rate": f"{config.alpha:g}",
         "held out": f"{config.panel.held_out:.0%} of trusted",
     }
