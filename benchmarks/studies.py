@@ -16,16 +16,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
+from controlled import Figure, all_seeds, figure, kept_cell, markdown
+
 from ulterior.bench.run import task_panel
-from ulterior.bench.table import AUROC, tabulate
+from ulterior.bench.table import AUROC
 from ulterior.detectors.detector import Detector
-from ulterior.panel import PanelSettings
 from ulterior.scores.diverse import DiverseHeads
 from ulterior.tasks.tampering.diamonds.task import TASK, Sizes, make
 
@@ -86,49 +85,25 @@ STUDIES: Mapping[str, tuple[Point, ...]] = {
 }
 
 
-def cell_of(point: Point, seed: int, folder: Path) -> Cell:
-    """One seed of one setting, from its file where it is finished."""
+def figures(point: Point, seeds: int, folder: Path) -> dict[str, Figure | None]:
+    """AUROC of real against fake by detector, over the seeds; detectors that could not be fitted are absent."""
     panel = point.panel
     name = f"diamonds-{point.study}-{point.value.rstrip('%').replace(' ', '_')}"
-    key = CellKey(name, "study", seed, tuple(map(repr, panel)), 0.3)
-    done = read_cell(key, folder)
-    if done is None:
-        print(f"{name}, seed {seed}", file=sys.stderr)
-        data = make(seed, point.sizes, fakes=point.fakes, easy=point.easy)
-        done = run_cell(TASK, data, panel, key, PanelSettings(seed=seed))
-        write_cell(done, folder)
-    return done
-
-
-def figures(point: Point, seeds: int, folder: Path) -> dict[str, dict[str, float | None]]:
-    """AUROC of real against fake by detector, over the seeds; detectors that could not be fitted are absent."""
-    rows = tabulate(
-        [cell_of(point, seed, folder) for seed in range(seeds)], baseline=TASK.baseline, alpha=0.01
-    )
-    return {
-        row.detector: {"value": row.value, "low": row.low, "high": row.high}
-        for row in rows
-        if row.metric == AUROC and row.slice == "all difficulties" and row.seed is None
-    }
-
-
-def markdown(study: str, results: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:
-    """A table with a line for each detector and a column for each setting."""
-    names = list(dict.fromkeys(name for found in results.values() for name in found))
-    lines = [f"| {study} | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
-    for name in names:
-        lines.append(
-            f"| `{name}` | " + " | ".join(written(found.get(name)) for found in results.values()) + " |"
+    cells = [
+        kept_cell(
+            TASK,
+            name,
+            panel,
+            lambda seed=seed: make(seed, point.sizes, fakes=point.fakes, easy=point.easy),
+            seed,
+            folder,
         )
-    return "\n".join(lines)
-
-
-def written(figure: Mapping[str, float | None] | None) -> str:
-    """``.91 ± .02``, or a dash where the method could not be fitted."""
-    if figure is None or figure["value"] is None or figure["low"] is None or figure["high"] is None:
-        return "–"
-    half = (figure["high"] - figure["low"]) / 2
-    return f"{figure['value']:.3f} ± {half:.3f}".replace("0.", ".")
+        for seed in range(seeds)
+    ]
+    rows = all_seeds(cells, TASK)
+    return {
+        row.detector: figure(row) for row in rows if row.metric == AUROC and row.slice == "all difficulties"
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

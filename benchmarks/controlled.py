@@ -1,0 +1,68 @@
+"""What controlled studies share: cells that are kept, and tables of what changed with what."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
+from ulterior.bench.table import Row, tabulate
+from ulterior.detectors.detector import Detector
+from ulterior.panel import PanelSettings
+from ulterior.tasks.task import Task, TaskData
+
+HELD_OUT = 0.3
+
+Figure = tuple[float, float]
+"""A value, and half the width of its interval."""
+
+
+def kept_cell(
+    task: Task, name: str, panel: Sequence[Detector], load: Callable[[], TaskData], seed: int, folder: Path
+) -> Cell:
+    """One seed of one setting, from its file where it is finished.
+
+    Args:
+        task: Whose detectors these are.
+        name: Of the setting; with the panel's description it decides which file is the cell's.
+        panel: What is compared.
+        load: Makes the seed's data, if it has to be made.
+        seed: Of the data and of the panel.
+        folder: Of the cells.
+    """
+    key = CellKey(name, "study", seed, tuple(map(repr, panel)), HELD_OUT)
+    done = read_cell(key, folder)
+    if done is None:
+        print(f"{name}, seed {seed}", file=sys.stderr)
+        done = run_cell(task, load(), panel, key, PanelSettings(held_out=HELD_OUT, seed=seed))
+        write_cell(done, folder)
+    return done
+
+
+def all_seeds(cells: Sequence[Cell], task: Task) -> list[Row]:
+    """The figures over all seeds; detectors that could not be fitted are absent."""
+    return [row for row in tabulate(cells, baseline=task.baseline, alpha=0.01) if row.seed is None]
+
+
+def figure(row: Row) -> Figure | None:
+    """What a table shows of a row, if it is defined."""
+    if row.value is None or row.low is None or row.high is None:
+        return None
+    return row.value, (row.high - row.low) / 2
+
+
+def markdown(corner: str, columns: Mapping[str, Mapping[str, Figure | None]]) -> str:
+    """A table with a column for each setting and a line for each detector; a dash where there is no figure."""
+    names = list(dict.fromkeys(name for found in columns.values() for name in found))
+    lines = [f"| {corner} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name in names:
+        lines.append(
+            f"| `{name}` | " + " | ".join(written(found.get(name)) for found in columns.values()) + " |"
+        )
+    return "\n".join(lines)
+
+
+def written(one: Figure | None) -> str:
+    """``.910 ± .020``."""
+    return "–" if one is None else f"{one[0]:.3f} ± {one[1]:.3f}".replace("0.", ".")
