@@ -56,6 +56,13 @@ class Point:
     inputs: str = ""
 
     @property
+    def name(self) -> str:
+        """Of its cells; the usual setting stands in several studies and is run once."""
+        usual = Point("fakes", "10%")
+        one = usual if replace(self, study=usual.study, value=usual.value) == usual else self
+        return f"diamonds-{one.study}-{one.value.rstrip('%').replace(' ', '_')}"
+
+    @property
     def panel(self) -> tuple[Detector, ...]:
         """What is compared; diverse heads trained on `inputs`, if these are given."""
         if not self.inputs:
@@ -88,11 +95,10 @@ STUDIES: Mapping[str, tuple[Point, ...]] = {
 def figures(point: Point, seeds: int, folder: Path) -> dict[str, Figure | None]:
     """AUROC of real against fake by detector, over the seeds; detectors that could not be fitted are absent."""
     panel = point.panel
-    name = f"diamonds-{point.study}-{point.value.rstrip('%').replace(' ', '_')}"
     cells = [
         kept_cell(
             TASK,
-            name,
+            point.name,
             panel,
             lambda seed=seed: make(seed, point.sizes, fakes=point.fakes, easy=point.easy),
             seed,
