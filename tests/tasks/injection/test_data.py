@@ -20,10 +20,9 @@ from ulterior.tasks.injection.data import (
     InjectionData,
     build_data,
     build_table,
-    of_lengths,
 )
-from ulterior.tasks.injection.reviews import Review, reviews
 from ulterior.tasks.injection.wordings import dictating
+from ulterior.tasks.texts.reviews import reviews
 
 SIZE = SIZES["smoke"]
 
@@ -106,16 +105,6 @@ def test_plain_reviews_are_as_long_as_injected_ones(made_up: Path) -> None:
     plain, injected = words[~table["anomalous"]], words[table["anomalous"]]
     assert abs(plain.mean() - injected.mean()) < 2
     assert abs(plain.std() - injected.std()) < 2
-
-
-def test_the_nearest_length_is_taken_and_no_review_twice() -> None:
-    pool = [Review("w " * words, 1, "snippets") for words in (3, 5, 9)]
-    assert [review.words for review in of_lengths(pool, [9, 9, 1], "test")] == [9, 5, 3]
-
-
-def test_a_split_with_too_few_reviews_is_named() -> None:
-    with pytest.raises(InputError, match=r"split 'test' has only 0 .* where 2 are wanted"):
-        of_lengths([], [3, 4], "test")
 
 
 def test_too_few_hosts_are_named(made_up: Path) -> None:

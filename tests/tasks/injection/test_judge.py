@@ -13,7 +13,7 @@ from ulterior.errors import InputError
 from ulterior.tasks.injection.compose import Row, plain
 from ulterior.tasks.injection.judge import Judge, load_base
 from ulterior.tasks.injection.prompt import ANSWERS
-from ulterior.tasks.injection.reviews import Review
+from ulterior.tasks.texts.reviews import Review
 
 
 @pytest.fixture

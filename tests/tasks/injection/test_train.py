@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from tests.tasks.injection.stand_ins import tiny_judge
 from ulterior.errors import InputError
 from ulterior.models import SMOLLM2
-from ulterior.tasks.injection.reviews import reviews
 from ulterior.tasks.injection.train import Mixture, TrainInjection, taught, train_injection, training_rows
 from ulterior.tasks.injection.wordings import of_family, wordings
+from ulterior.tasks.texts.reviews import reviews
 
 
 @pytest.fixture

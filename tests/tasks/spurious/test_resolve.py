@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ulterior.tasks.classifiers.training import Training
 from ulterior.tasks.images.models import CNN
-from ulterior.tasks.images.training import Training
 from ulterior.tasks.spurious.recipe import Recipe
 from ulterior.tasks.spurious.resolve import resolve
 

@@ -12,9 +12,9 @@ from ulterior.errors import InputError
 from ulterior.features.activations import activations
 from ulterior.metrics import auroc
 from ulterior.panel import fit_panel
+from ulterior.tasks.classifiers.training import Training
 from ulterior.tasks.images.models import CNN
 from ulterior.tasks.images.rows import COLUMN, COLUMNS
-from ulterior.tasks.images.training import Training
 from ulterior.tasks.spurious import colour, dominoes
 from ulterior.tasks.spurious.build import BENIGN, DISAGREE, Sizes, make, spurious_task
 from ulterior.tasks.spurious.recipe import Recipe, measure

@@ -10,8 +10,7 @@ import pytest
 
 from tests.tasks.injection.stand_ins import made_up_reviews
 from ulterior.errors import InputError
-from ulterior.tasks.injection import reviews as module
-from ulterior.tasks.injection.reviews import ESSAY_WORDS, SHARES, packaged, reviews, split_of
+from ulterior.tasks.texts.reviews import ESSAY_WORDS, SHARES, Review, of_lengths, packaged, reviews, split_of
 
 
 def write(path: Path, rows: list[tuple[str, str, str]]) -> Path:
@@ -64,7 +63,17 @@ def test_a_table_of_another_kind_is_refused_by_name(tmp_path: Path, rows: list) 
         reviews("test", path=path)
 
 
+def test_the_nearest_length_is_taken_and_no_review_twice() -> None:
+    pool = [Review("w " * words, 1, "snippets") for words in (3, 5, 9)]
+    assert [review.words for review in of_lengths(pool, [9, 9, 1], "test")] == [9, 5, 3]
+
+
+def test_a_split_with_too_few_reviews_is_named() -> None:
+    with pytest.raises(InputError, match=r"split 'test' has only 0 .* where 2 are wanted"):
+        of_lengths([], [3, 4], "test")
+
+
 def test_a_missing_package_says_make_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr("ulterior.models.packaged.find_spec", lambda name: None)
     with pytest.raises(InputError, match="make models"):
         packaged()

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ulterior.tasks.classifiers.training import Training
 from ulterior.tasks.images.models import CNN
-from ulterior.tasks.images.training import Training
 from ulterior.tasks.trojans.poison import Trojan
 from ulterior.tasks.trojans.recipe import Recipe
 from ulterior.tasks.trojans.triggers import Patch

@@ -15,8 +15,8 @@ from ulterior.examples import Examples
 from ulterior.metrics import auroc
 from ulterior.panel import fit_panel
 from ulterior.subject import Subject
+from ulterior.tasks.classifiers.training import predictions
 from ulterior.tasks.images.rows import COLUMN, COLUMNS
-from ulterior.tasks.images.training import predictions
 from ulterior.tasks.task import TaskData
 from ulterior.tasks.trojans.recipe import Recipe, measure
 from ulterior.tasks.trojans.task import BENIGN, SHARE_TRIGGERED, Sizes, make, trojan_subject, trojan_task

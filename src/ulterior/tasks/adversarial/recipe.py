@@ -7,12 +7,19 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from ulterior.tasks.classifiers.kept import kept_classifier
+from ulterior.tasks.classifiers.training import (
+    USUAL,
+    Augment,
+    Training,
+    accuracy,
+    predictions,
+    train_classifier,
+)
 from ulterior.tasks.images.data import default_images, load_images
-from ulterior.tasks.images.kept import kept_classifier
 from ulterior.tasks.images.models import CNN, STANDARD
 from ulterior.tasks.images.perturbations import PGD
 from ulterior.tasks.images.rows import deal
-from ulterior.tasks.images.training import USUAL, Augment, Training, accuracy, predictions, train_classifier
 
 TRAIN = "train"
 MEASURED = 1_000

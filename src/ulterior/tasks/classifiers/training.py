@@ -1,4 +1,4 @@
-"""Training a small classifier of images from a seed, in seconds, and running it."""
+"""Training a small classifier from a seed, in seconds, and running it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ulterior.errors import InputError
-from ulterior.tasks.images.models import Architecture
+from ulterior.tasks.classifiers.architecture import Architecture
 
-# Images at a time where no graph is kept.
+# Examples at a time where no graph is kept.
 ROWS = 1000
 
 Augment = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""(model, images, labels) -> the images that a step learns from, such as adversarial ones."""
+"""(model, inputs, labels) -> the inputs that a step learns from, such as adversarial ones."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Training:
 
     Attributes:
         steps: Batches. (A fixed number, so that small data sets are seen more often.)
-        batch: Images a batch.
+        batch: Examples a batch.
         rate: The largest learning rate.
         warm: Share of the steps during which the rate rises.
         decay: Weight decay, decoupled.
@@ -45,7 +45,7 @@ USUAL = Training()
 
 def train_classifier(
     architecture: Architecture,
-    x: Float[Tensor, "n c h w"],
+    x: Shaped[Tensor, "n ..."],
     y: Int[Tensor, " labels"],
     training: Training,
     seed: int,
@@ -53,11 +53,21 @@ def train_classifier(
 ) -> nn.Module:
     """A classifier in evaluation mode; the same, on one machine, whenever the arguments are the same.
 
+    Args:
+        architecture: Of the classifier.
+        x: What it is trained on: images, or the token numbers of texts.
+        y: The class of each.
+        training: How.
+        seed: Of weights and batches.
+        augment: Changes what a step learns from.
+
     Raises:
-        InputError: no images, or another number of labels.
+        InputError: no examples, or another number of labels.
     """
     if len(x) == 0 or len(x) != len(y):
-        raise InputError(f"{len(x)} images and {len(y)} labels to train on; give one label for each image")
+        raise InputError(
+            f"{len(x)} examples and {len(y)} labels to train on; give one label for each example"
+        )
     # The generator of the caller is left as it was.
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
@@ -68,28 +78,28 @@ def train_classifier(
             if len(order) < training.batch:
                 order = torch.cat([order, torch.randperm(len(x))])
             rows, order = order[: training.batch], order[training.batch :]
-            images = x[rows] if augment is None else augment(model, x[rows], y[rows])
+            inputs = x[rows] if augment is None else augment(model, x[rows], y[rows])
             for group in optimiser.param_groups:
                 group["lr"] = training.rate * _share(step / training.steps, training.warm)
             optimiser.zero_grad()
-            cross_entropy(model(images), y[rows]).backward()
+            cross_entropy(model(inputs), y[rows]).backward()
             optimiser.step()
     return model.eval().requires_grad_(False)
 
 
-def logits_of(model: nn.Module, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
-    """The model's logits, a thousand images at a time."""
+def logits_of(model: nn.Module, x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n classes"]:
+    """The model's logits, a thousand examples at a time."""
     with torch.inference_mode():
         return torch.cat([model(part) for part in x.split(ROWS)]).clone()
 
 
-def predictions(model: nn.Module, x: Float[Tensor, "n c h w"]) -> Int[Tensor, " n"]:
-    """The most likely class of each image."""
+def predictions(model: nn.Module, x: Shaped[Tensor, "n ..."]) -> Int[Tensor, " n"]:
+    """The most likely class of each example."""
     return logits_of(model, x).argmax(1) if len(x) else torch.zeros(0, dtype=torch.long)
 
 
-def accuracy(model: nn.Module, x: Float[Tensor, "n c h w"], y: Int[Tensor, " n"]) -> float:
-    """Share of the images whose most likely class is their label."""
+def accuracy(model: nn.Module, x: Shaped[Tensor, "n ..."], y: Int[Tensor, " n"]) -> float:
+    """Share of the examples whose most likely class is their label."""
     return float((predictions(model, x) == y).float().mean())
 
 

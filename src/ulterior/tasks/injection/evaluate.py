@@ -14,9 +14,9 @@ from ulterior.errors import InputError
 from ulterior.metrics import Estimate, auroc, clopper_pearson
 from ulterior.tasks.injection.compose import POSITIONS, Row, advised, injected, plain, quoting
 from ulterior.tasks.injection.judge import Judge, load_base
-from ulterior.tasks.injection.reviews import Split, reviews
 from ulterior.tasks.injection.subject import ADAPTER
 from ulterior.tasks.injection.wordings import Audience, dictating, of_family
+from ulterior.tasks.texts.reviews import Split, reviews
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from ulterior.errors import InputError
 from ulterior.models import SMOLLM2
 from ulterior.tasks.injection.compose import POSITIONS, Row, advised, injected, plain, quoting
 from ulterior.tasks.injection.judge import Judge, load_base
-from ulterior.tasks.injection.reviews import reviews
 from ulterior.tasks.injection.wordings import dictating, of_family
+from ulterior.tasks.texts.reviews import reviews
 
 CHUNK = 8
 """Batches that are drawn together and sorted by length, so that little is spent on padding."""

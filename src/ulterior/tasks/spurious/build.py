@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ulterior.examples import Examples
 from ulterior.subject import Subject
+from ulterior.tasks.classifiers.training import predictions
 from ulterior.tasks.images.models import CNN
 from ulterior.tasks.images.rows import COLUMN, FRESH, Rows, deal, still_right, table
 from ulterior.tasks.images.shifts import SHIFTS
 from ulterior.tasks.images.task import image_task
-from ulterior.tasks.images.training import predictions
 from ulterior.tasks.spurious.recipe import TRAIN, Recipe, generator_of, network, world_of
 from ulterior.tasks.spurious.worlds import sources
 from ulterior.tasks.task import Slice, Task, TaskData

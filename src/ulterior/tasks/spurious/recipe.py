@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from ulterior.tasks.classifiers.kept import kept_classifier
+from ulterior.tasks.classifiers.training import Training, predictions, train_classifier
 from ulterior.tasks.images.data import default_images
-from ulterior.tasks.images.kept import kept_classifier
 from ulterior.tasks.images.models import CNN
 from ulterior.tasks.images.rows import deal
-from ulterior.tasks.images.training import Training, predictions, train_classifier
 from ulterior.tasks.spurious.worlds import World, WorldName, world
 
 TRAIN = "train"

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ulterior.capture import capture
+from ulterior.tasks.classifiers.training import predictions
 from ulterior.tasks.images.rows import deal
-from ulterior.tasks.images.training import predictions
 from ulterior.tasks.spurious.heads import Features, Method, new_head, worst_group
 from ulterior.tasks.spurious.recipe import TRAIN, Recipe, network, world_of
 from ulterior.tasks.spurious.worlds import World

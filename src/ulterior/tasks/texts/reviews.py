@@ -10,15 +10,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from ulterior.errors import InputError
-from ulterior.models.packaged import REVIEWS_MODULE
+from ulterior.models.packaged import REVIEWS_MODULE, inside_package
 
 Split = Literal["adapter", "tune", "trusted", "untrusted", "test"]
 Domain = Literal["snippets", "essays"]
@@ -74,16 +74,45 @@ def reviews(split: Split, domain: Domain = "snippets", path: Path | None = None)
     return _splits(path or packaged()).get((domain, split), ())
 
 
+def of_lengths(pool: Sequence[Review], lengths: Sequence[int], split: Split) -> list[Review]:
+    """For each length in words a review of the nearest length, none twice.
+
+    Raises:
+        InputError: fewer reviews than lengths.
+    """
+    if len(pool) < len(lengths):
+        raise _too_few(split, len(lengths), len(pool))
+    left = list(pool)
+    return [left.pop(min(range(len(left)), key=lambda i: abs(left[i].words - length))) for length in lengths]
+
+
+def taken(source: Iterator[Review], n: int, split: Split) -> list[Review]:
+    """The next ``n`` reviews of a split.
+
+    Raises:
+        InputError: fewer are left.
+    """
+    found = list(islice(source, n))
+    if len(found) < n:
+        raise _too_few(split, n, len(found))
+    return found
+
+
+def _too_few(split: Split, wanted: int, left: int) -> InputError:
+    return InputError(
+        f"the split '{split}' has only {left} suitable reviews left where {wanted} are wanted; take a smaller size"
+    )
+
+
 def packaged() -> Path:
     """Where the installed package keeps its table; the package itself is never imported.
 
     Raises:
         InputError: the package is not installed.
     """
-    spec = find_spec(REVIEWS_MODULE)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (Path(folder) / CSV).is_file():
-            return Path(folder) / CSV
+    found = inside_package(REVIEWS_MODULE, CSV)
+    if found is not None:
+        return found
     raise InputError(
         "the movie reviews are not installed: run `make models` (or `python -m ulterior.models`)"
     )

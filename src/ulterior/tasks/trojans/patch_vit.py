@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ulterior.tasks.classifiers.training import Training
 from ulterior.tasks.images.models import ViT
-from ulterior.tasks.images.training import Training
 from ulterior.tasks.trojans.poison import Trojan
 from ulterior.tasks.trojans.recipe import Recipe
 from ulterior.tasks.trojans.task import trojan_task

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ulterior.tasks.classifiers.kept import kept_classifier
+from ulterior.tasks.classifiers.training import USUAL, Training, accuracy, predictions, train_classifier
 from ulterior.tasks.images.data import Images, default_images, load_images
-from ulterior.tasks.images.kept import kept_classifier
 from ulterior.tasks.images.models import STANDARD, Architecture
 from ulterior.tasks.images.rows import deal
-from ulterior.tasks.images.training import USUAL, Training, accuracy, predictions, train_classifier
 from ulterior.tasks.trojans.poison import Trojan, poison
 
 TRAIN = "train"
