@@ -1,15 +1,19 @@
 """Turn `results.json` of a bench into the Markdown tables that the documentation shows.
 
 python benchmarks/leaderboard.py runs/diamonds/results.json [--slices 2] [--caught 1 5] [--measurement] [--cost]
+python benchmarks/leaderboard.py runs/all/results.json --brief [--tasks quirky password]
 
-Of several tasks, the first table holds every detector on every task; then comes a table for each.
+Of several tasks, the first table holds every detector on every task; then comes a table for each. With `--brief` there
+are three tables of all tasks alone: AUROC on the headline slices, without intervals, and ``+`` or ``-`` where that is
+better or worse than the task's baseline; the share that is caught at 1% false alarms; and the share of the benign shift
+that is flagged at a nominal 1% (the mean over the task's kinds of it).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ulterior.bench.measured import MEASUREMENTS
@@ -84,6 +88,59 @@ def joint(rows: Sequence[Row]) -> str:
     return _markdown(["detector", *tasks], lines)
 
 
+SIGNS = {"better": " +", "worse": " -"}
+
+
+def brief(rows: Sequence[Row]) -> dict[str, str]:
+    """Three tables of all tasks, by what they show."""
+    tasks = list(dict.fromkeys(row.task for row in rows))
+    own = {task: of_all_seeds(rows, task) for task in tasks}
+    shown: dict[str, list[list[str]]] = {
+        "AUROC": [],
+        "caught at 1% false alarms": [],
+        "benign shift, flagged at 1%": [],
+    }
+    for name, found in headlines(rows).items():
+        headline = [found.get(task) for task in tasks]
+        detector = _named(name, next(iter(found.values())).role)
+        signs = [own[row.task].get((name, row.slice, DIFFERENCE)) if row else None for row in headline]
+        aurocs = [
+            ""
+            if row is None
+            else "undefined"
+            if row.value is None
+            else short(row.value) + _sign(row, against)
+            for row, against in zip(headline, signs, strict=True)
+        ]
+        caught = [
+            share(own[row.task].get((name, row.slice, recall_name(0.01)))) if row else "" for row in headline
+        ]
+        flagged = [percent(benign(own[task], name)) for task in tasks]
+        for lines, cells in zip(shown.values(), (aurocs, caught, flagged), strict=True):
+            lines.append([detector, *cells])
+    return {what: _markdown(["detector", *tasks], lines) for what, lines in shown.items()}
+
+
+def _sign(row: Row, against: Row | None) -> str:
+    if row.is_baseline:
+        return " (baseline)"
+    return SIGNS.get(against.verdict or "", "") if against else ""
+
+
+def benign(own: Mapping[tuple[str, str, str], Row], name: str) -> list[float]:
+    """What a detector flags of each benign kind."""
+    return [
+        row.value
+        for (detector, group, metric), row in own.items()
+        if detector == name and metric == FALSE_ALARMS and group != "trusted" and row.value is not None
+    ]
+
+
+def percent(shares: Sequence[float]) -> str:
+    """Their mean, in percent."""
+    return f"{100 * sum(shares) / len(shares):.0f}%" if shares else ""
+
+
 def interval(row: Row | None) -> str:
     """``.884 [.859, .905]``."""
     if row is None:
@@ -130,12 +187,17 @@ def main() -> None:
     )
     parser.add_argument("--measurement", action="store_true", help="how well the networks measure")
     parser.add_argument("--cost", action="store_true", help="passes through the network an example")
+    parser.add_argument("--brief", action="store_true", help="all tasks in three tables, without intervals")
     given = parser.parse_args()
     for path in given.results:
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = [Row(**row) for row in content["rows"]]
         rows = [row for row in rows if not given.tasks or row.task in given.tasks]
         tasks = list(dict.fromkeys(row.task for row in rows))
+        if given.brief:
+            for what, shown in brief(rows).items():
+                print(f"{what}\n\n{shown}\n")
+            continue
         if len(tasks) > 1:
             print(f"all tasks, AUROC on the headline slice of each, size {content['run']['size']}\n")
             print(joint(rows) + "\n")
