@@ -34,7 +34,7 @@ from ulterior.features.edge_tables import edge_table
 from ulterior.features.feature import Run
 from ulterior.features.preparing import prepare
 from ulterior.features.reading import read
-from ulterior.subject import Subject
+from ulterior.subject import RowError, Subject
 
 EDGES = Units("edges")
 EXAMPLES = Examples.of(text=texts(4, 7, 5))
@@ -75,6 +75,14 @@ def test_every_edge_of_every_example_is_the_derivative_of_the_masked_forward(fam
     ours = edge_table(run_of(subject), "sensors")
     torch.testing.assert_close(ours, through_a_mask(subject), rtol=rtol, atol=atol)
     assert float(ours.abs().amax()) > 1e-3
+
+
+def test_rows_for_which_the_model_itself_gives_no_numbers_are_named():
+    # In double precision, Gemma 2's softmax, which is in single, leaves no weight at all to a row of padding.
+    subject = subject_of("gemma2", padding="left")
+    feature = CircuitEdges(wire(subject).graph.edges[:2], "sensors")
+    with pytest.raises(RowError, match=r"rows 0, 2 .*edge attribution.* is NaN or infinite"):
+        gathered(subject, EXAMPLES, [feature])
 
 
 def test_the_chosen_edges_are_the_largest_on_trusted_examples_and_do_not_depend_on_batches():

@@ -13,6 +13,7 @@ from tests.families import DECODERS, tiny
 from ulterior.circuits.ablations import Constant, Resample, Zero, mean_of
 from ulterior.circuits.finding import contraction
 from ulterior.circuits.finding.attribution import EdgeAttribution, edge_scores, unit_scores
+from ulterior.circuits.finding.integrated import IntegratedInputs
 from ulterior.circuits.forward import masked_run
 from ulterior.circuits.graph import Units
 from ulterior.circuits.mask import full_mask, random_mask
@@ -21,7 +22,7 @@ from ulterior.circuits.pairs import Pairs
 from ulterior.circuits.streams import Wired, record, wire
 from ulterior.errors import InputError
 from ulterior.readouts import CAUSAL, pooled_norm
-from ulterior.subject import Subject
+from ulterior.subject import RowError, Subject
 from ulterior.tokens import token_collate
 
 EDGES, NODES, NEURONS = Units("edges"), Units("nodes"), Units("neurons")
@@ -86,6 +87,31 @@ def test_neither_batches_nor_padding_nor_order_change_scores():
         for other, tokens in ((given, 1), (turned, 20)):
             ours = EdgeAttribution(tokens=tokens)(of.subject, other, units, logit_difference).values
             torch.testing.assert_close(ours, whole, rtol=1e-5, atol=1e-7)
+
+
+def padded_on_the_left(family: str, dtype: torch.dtype) -> Wired:
+    model = copy.deepcopy(tiny(family)).to(dtype)
+    collate = token_collate(model, padding="left")
+    options = {"use_cache": False}
+    return wire(Subject.of(model, encode=lambda _: [], collate=collate, readouts=CAUSAL, options=options))
+
+
+def test_padding_on_the_left_changes_no_score():
+    of, given = padded_on_the_left("gemma2", torch.float32), pairs(3, ragged=True)
+    for units in (EDGES, NODES):
+        alone, together = (
+            EdgeAttribution(tokens=tokens)(of.subject, given, units, logit_difference).values
+            for tokens in (1, 10**6)
+        )
+        torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-5)
+
+
+def test_rows_for_which_the_model_itself_gives_no_numbers_are_named():
+    # In double precision, Gemma 2's softmax, which is in single, leaves no weight at all to a row of padding.
+    of, given = padded_on_the_left("gemma2", torch.float64), pairs(4, ragged=True)
+    for finder in (EdgeAttribution(), IntegratedInputs()):
+        with pytest.raises(RowError, match=r"rows 1, 2 .*NaN or infinite on these pairs"):
+            finder(of.subject, given, EDGES, logit_difference)
 
 
 def test_scores_by_position_add_up_to_those_of_all_positions():

@@ -53,6 +53,14 @@ def test_a_norm_of_fixed_scale_has_its_value_and_a_linear_gradient(family):
     torch.testing.assert_close(law.back(law.fold((y * places)[None]), scaled, fixed=True)[0], slow)
 
 
+def test_places_without_numbers_in_front_do_not_hide_a_norms_law():
+    module, x = norms("gemma2")[0]
+    padded = x.clone()
+    padded[0, 0] = torch.nan
+    assert law_of(module, padded).channels is not None
+    assert law_of(module, torch.full_like(x, torch.nan)).channels is None
+
+
 def test_what_is_no_such_norm_is_not_taken_for_one():
     class Tripled(nn.Module):
         eps = 1e-6

@@ -23,6 +23,7 @@ from ulterior.circuits.ablations import Ablation, Resample, ablation_of
 from ulterior.circuits.finding.changes import adding, change_of
 from ulterior.circuits.finding.contraction import attributions
 from ulterior.circuits.finding.reads import reading, replacing
+from ulterior.circuits.finding.runs import finite
 from ulterior.circuits.forward import check_positions
 from ulterior.circuits.graph import Units
 from ulterior.circuits.mask import Mask, Scores
@@ -164,6 +165,7 @@ def measured(metric: Metric, output: Any, pairs: PairBatch, reference: Tensor | 
 
     Raises:
         InputError: the metric has no gradient, or is not one number an example.
+        RowError: the pairs on which it is NaN or infinite.
     """
     values = metric(output, pairs, reference)
     if values.shape != (len(pairs),):
@@ -175,7 +177,7 @@ def measured(metric: Metric, output: Any, pairs: PairBatch, reference: Tensor | 
             "this metric has no gradient in the model's output; take one that has, such as the logit difference, or a"
             " method that patches"
         )
-    return values
+    return finite(values, pairs)
 
 
 def refuse_flat(metric: Metric, name: str) -> None:

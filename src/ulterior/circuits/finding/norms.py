@@ -114,10 +114,14 @@ def law_of(norm: nn.Module, x: Float[Tensor, "*t d"]) -> Norm:
 
     Args:
         norm: The norm.
-        x: What stands in front of it somewhere.
+        x: What stands in front of it somewhere. Places of padding may hold no numbers (all of Gemma 2's attention in
+            double precision); the check takes one that does.
     """
-    some = x.detach().flatten(0, -2)[:1]
     if isinstance(norm, nn.Identity):
+        return Norm(norm)
+    places = x.detach().flatten(0, -2)
+    some = places[places.isfinite().all(1)][:1]
+    if not len(some):
         return Norm(norm)
     if isinstance(norm, nn.LayerNorm) and norm.elementwise_affine and len(norm.normalized_shape) == 1:
         found = Norm(norm, norm.weight.detach(), True, norm.eps)
