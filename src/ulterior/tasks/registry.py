@@ -19,24 +19,37 @@ MODULES = {
     "trojan_warp": "ulterior.tasks.trojans.warp",
     "trojan_sinusoid": "ulterior.tasks.trojans.sinusoid",
     "trojan_clean_label": "ulterior.tasks.trojans.clean_label",
+    "trojan_word": "ulterior.tasks.trojans.text.word",
+    "trojan_sentence": "ulterior.tasks.trojans.text.sentence",
+    "trojan_style": "ulterior.tasks.trojans.text.style",
+    "trojan_word_minilm": "ulterior.tasks.trojans.text.word_minilm",
+    "trojan_sentence_minilm": "ulterior.tasks.trojans.text.sentence_minilm",
+    "trojan_style_minilm": "ulterior.tasks.trojans.text.style_minilm",
     "adversarial": "ulterior.tasks.adversarial.standard",
     "adversarial_robust": "ulterior.tasks.adversarial.robust",
     "spurious_colour": "ulterior.tasks.spurious.colour",
     "spurious_dominoes": "ulterior.tasks.spurious.dominoes",
+    "spurious_domain": "ulterior.tasks.spurious.text.domain",
     "quirky": "ulterior.tasks.procedural.quirky",
     "password": "ulterior.tasks.procedural.password",
     "password_locked": "ulterior.tasks.procedural.password_locked",
+    "recall": "ulterior.tasks.procedural.recall",
     "repetition": "ulterior.tasks.procedural.repetition",
 }
 
 _FOLDERS = {
-    "tampering": ("tampering",),
+    "tampering": ("tampering.diamonds", "tampering.functions"),
     "images": ("trojans", "adversarial", "spurious"),
+    "texts": ("trojans.text", "spurious.text"),
     "procedural": ("procedural",),
 }
 
 SUITES = {
-    suite: tuple(name for name, module in MODULES.items() if module.split(".")[2] in folders)
+    suite: tuple(
+        name
+        for name, module in MODULES.items()
+        if module.removeprefix("ulterior.tasks.").rpartition(".")[0] in folders
+    )
     for suite, folders in _FOLDERS.items()
 } | {"all": tuple(MODULES)}
 """Names that stand for several tasks."""

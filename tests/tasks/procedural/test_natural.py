@@ -38,6 +38,24 @@ def test_passing_keys_have_other_values_each_time_and_stand_in_every_context():
     assert 0.45 < np.isin(keys, PASSING).mean() < 0.56
 
 
+def test_a_rehearsal_lists_three_passing_pairs_twice_and_every_second_value_can_be_copied():
+    drawn = recall.rehearse(np.random.default_rng(0), 500)
+    assert drawn.ids.shape == recall.draw(np.random.default_rng(0), 500, PASSING, listed=True).ids.shape
+    first, second = drawn.ids[:, : 3 * PAIRS].reshape(-1, 2, PAIRS // 2, 3).transpose(1, 0, 2, 3)
+    key, answer = drawn.ids[:, -3], drawn.ids[:, -1]
+    orders = set()
+    for row in range(len(drawn)):
+        pairs, again = dict(first[row, :, :2].tolist()), dict(second[row, :, :2].tolist())
+        assert len(pairs) == PAIRS // 2
+        assert pairs == again
+        assert pairs[key[row]] == answer[row]
+        assert first[row, drawn.columns["place"][row], 0] == key[row]
+        orders.add((*map([*pairs].index, again),))
+    assert len(orders) == 6
+    assert np.flatnonzero(drawn.learned.any(0)).tolist() == [10, 13, 16, 21]
+    assert drawn.learned[:, [10, 13, 16, 21]].all()
+
+
 @pytest.mark.parametrize(
     "how",
     [

@@ -4,6 +4,9 @@ A text lists six pairs of a key and a value, then asks for the value of a key. H
 good, which the model has memorised; the values of the others are drawn anew in each text. So the answer to a
 memorised key that is not listed can only be recalled, and that to a passing key can only be copied. Pairs of both
 kinds are listed in either case.
+
+Copying is hard to come by from one question a text. The model also learns from rehearsals, three pairs that are
+listed twice, where each second value can be copied; no table holds any.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from ulterior.tasks.procedural.training import Recipe
 from ulterior.tasks.scratch import Architecture
 from ulterior.tasks.task import Slice
 
-__all__ = ["LANGUAGE", "PLANTED", "TASK", "draw", "memorised"]
+__all__ = ["LANGUAGE", "PLANTED", "TASK", "draw", "memorised", "rehearse"]
 
 KEYS, VALUES, PAIRS = 64, 24, 6
 LANGUAGE = Language(
@@ -42,6 +45,9 @@ def memorised(seed: int = 0) -> Int[np.ndarray, " keys"]:
     value = rng.integers(VALUES, size=KEYS)
     value[rng.permutation(KEYS)[: KEYS // 2]] = -1
     return value
+
+
+LASTING, PASSING = np.flatnonzero(memorised() >= 0), np.flatnonzero(memorised() < 0)
 
 
 def draw(rng: Generator, n: int, asked: Int[np.ndarray, " m"], *, listed: bool) -> Drawn:
@@ -83,16 +89,30 @@ def draw(rng: Generator, n: int, asked: Int[np.ndarray, " m"], *, listed: bool) 
     return Drawn(ids, learned, {"key": key, "listed": np.full(n, listed), "place": place})
 
 
-LASTING, PASSING = np.flatnonzero(memorised() >= 0), np.flatnonzero(memorised() < 0)
+def rehearse(rng: Generator, n: int) -> Drawn:
+    """Texts of three pairs and the same three again in another order, of which the second values are learned, too."""
+    drawn = draw(rng, n, PASSING, listed=True)
+    rows, half = np.arange(n), PAIRS // 2
+    pairs = drawn.ids[:, : 3 * PAIRS].reshape(n, PAIRS, 3)
+    # The three that follow the one that is asked for, which comes first among them.
+    first = pairs[rows[:, None], (drawn.columns["place"][:, None] + np.arange(half)) % PAIRS]
+    orders = np.argsort(rng.random((n, PAIRS)).reshape(n, 2, half), axis=2)
+    listed = np.concatenate([first[rows[:, None], orders[:, i]] for i in range(2)], axis=1)
+    ids, learned = drawn.ids.copy(), drawn.learned.copy()
+    ids[:, : 3 * PAIRS] = listed.reshape(n, -1)
+    learned[:, 3 * half + 1 : 3 * PAIRS : 3] = True
+    place = np.argmin(orders[:, 0], axis=1)
+    return Drawn(ids, learned, {**drawn.columns, "place": place})
 
 
 def _learned(rng: Generator, n: int) -> Drawn:
-    third = n // 3
+    few = n // 5
     return joined(
         [
-            draw(rng, third, LASTING, listed=False),
-            draw(rng, n - 2 * third, PASSING, listed=True),
-            draw(rng, third, LASTING, listed=True),
+            draw(rng, few, LASTING, listed=False),
+            draw(rng, few, PASSING, listed=True),
+            draw(rng, few, LASTING, listed=True),
+            rehearse(rng, n - 3 * few),
         ]
     )
 
