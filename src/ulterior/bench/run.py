@@ -39,7 +39,8 @@ class Bench:
     """Run tasks x detectors x seeds. Interrupted and started again, it goes on with the cells that are missing.
 
     Attributes:
-        tasks: Names of the tasks (see `ulterior list`), or of a suite: `tampering`, `images`, `procedural`, or `all`.
+        tasks: Names of the tasks (see `ulterior list`), or of a suite: `tampering`, `images`, `texts`, `procedural`, or
+            `all`.
         data: Instead of a task, measurement tampering data of one's own: a file, a folder, a hub id, or the name of a
             generated set (see `ulterior train tampering --help`).
         predictor: The folder or hub id of a predictor of its measurements, as `ulterior train tampering` writes it.

@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 from ulterior.errors import InputError
 from ulterior.fingerprint import fingerprint
-from ulterior.tasks.classifiers.training import Training, accuracy, logits_of, predictions, train_classifier
+from ulterior.tasks.classifiers.training import (
+    Training,
+    _of_like_size,
+    accuracy,
+    logits_of,
+    predictions,
+    train_classifier,
+)
 from ulterior.tasks.images.data import load_images
 from ulterior.tasks.images.models import CNN
 
@@ -60,6 +67,26 @@ def test_predictions_are_those_of_one_pass_over_all() -> None:
     torch.testing.assert_close(logits_of(model, x), model(x).detach(), rtol=1e-4, atol=1e-5)
     assert torch.equal(predictions(model, x), logits_of(model, x).argmax(1))
     assert len(predictions(model, x[:0])) == 0
+
+
+def test_batches_of_like_size_hold_every_example_once_and_spread_less() -> None:
+    sizes = torch.randint(1, 60, (500,), generator=torch.Generator().manual_seed(0))
+    order = _of_like_size(torch.randperm(500), sizes, 16)
+    assert sorted(order.tolist()) == list(range(500))
+    spread = [float(sizes[rows].float().std()) for rows in order[:480].split(16)]
+    assert sum(spread) / len(spread) < 0.2 * float(sizes.float().std())
+    # The batches themselves are in no order.
+    first = sizes[order[:480].reshape(-1, 16)].float().mean(1)
+    assert not torch.equal(first, first.sort().values)
+
+
+def test_sizes_change_the_batches_and_a_seed_gives_the_same_weights_with_them() -> None:
+    x, y, sizes = torch.rand(40, 1, 28, 28), torch.arange(40) % 10, torch.arange(40)
+    marks = [
+        fingerprint(train_classifier(TINY, x, y, Training(3, 16), 0, sizes=one))
+        for one in (sizes, sizes, None)
+    ]
+    assert marks[0] == marks[1] != marks[2]
 
 
 def test_examples_without_labels_are_refused() -> None:

@@ -80,5 +80,5 @@ def test_what_cannot_be_is_refused() -> None:
         Trojan(Patch(), 0.1, cover=0.1)
     with pytest.raises(InputError, match="one target and no cover"):
         Trojan(Warp(), 0.1, "all_to_all", clean_label=True)
-    with pytest.raises(InputError, match="200 images are to be poisoned, and only 180 are candidates"):
+    with pytest.raises(InputError, match="200 examples are to be poisoned, and only 180 are candidates"):
         poison(X, Y, Trojan(Patch(), 1.0), CLASSES, 0)

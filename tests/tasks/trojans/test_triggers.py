@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ulterior.tasks.trojans.triggers import Blend, Covered, Patch, Sinusoid, Trigger, Warp
+from ulterior.tasks.trojans.poison import Covered, Trigger
+from ulterior.tasks.trojans.triggers import Blend, Patch, Sinusoid, Warp
 
 TRIGGERS = (Patch(), Patch(corners=4, side=4), Blend(), Sinusoid(), Warp())
 X = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(11))

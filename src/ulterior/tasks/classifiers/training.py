@@ -50,6 +50,7 @@ def train_classifier(
     training: Training,
     seed: int,
     augment: Augment | None = None,
+    sizes: Int[Tensor, " n"] | None = None,
 ) -> nn.Module:
     """A classifier in evaluation mode; the same, on one machine, whenever the arguments are the same.
 
@@ -60,6 +61,7 @@ def train_classifier(
         training: How.
         seed: Of weights and batches.
         augment: Changes what a step learns from.
+        sizes: Of the examples, such as lengths in tokens: batches then hold examples of about one size.
 
     Raises:
         InputError: no examples, or another number of labels.
@@ -76,7 +78,9 @@ def train_classifier(
         order = torch.empty(0, dtype=torch.long)
         for step in range(training.steps):
             if len(order) < training.batch:
-                order = torch.cat([order, torch.randperm(len(x))])
+                more = torch.randperm(len(x))
+                more = more if sizes is None else _of_like_size(more, sizes, training.batch)
+                order = torch.cat([order, more])
             rows, order = order[: training.batch], order[training.batch :]
             inputs = x[rows] if augment is None else augment(model, x[rows], y[rows])
             for group in optimiser.param_groups:
@@ -101,6 +105,13 @@ def predictions(model: nn.Module, x: Shaped[Tensor, "n ..."]) -> Int[Tensor, " n
 def accuracy(model: nn.Module, x: Shaped[Tensor, "n ..."], y: Int[Tensor, " n"]) -> float:
     """Share of the examples whose most likely class is their label."""
     return float((predictions(model, x) == y).float().mean())
+
+
+def _of_like_size(order: Int[Tensor, " n"], sizes: Int[Tensor, " n"], batch: int) -> Int[Tensor, " n"]:
+    """The same rows, each sixteen batches of them sorted, and then all batches shuffled."""
+    runs = [part[sizes[part].argsort(stable=True)] for part in order.split(16 * batch)]
+    batches = [one for run in runs for one in run.split(batch)]
+    return torch.cat([batches[i] for i in torch.randperm(len(batches))])
 
 
 def _share(done: float, warm: float) -> float:

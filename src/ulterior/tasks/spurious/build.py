@@ -19,10 +19,6 @@ from ulterior.tasks.task import Slice, Task, TaskData
 
 DISAGREE = "disagree"
 BENIGN = tuple(SHIFTS)
-SLICES = (
-    Slice(DISAGREE, (DISAGREE,), (FRESH,)),
-    Slice("against benign", (DISAGREE,), (FRESH, *BENIGN)),
-)
 
 
 @dataclass(frozen=True)
@@ -127,6 +123,14 @@ def make(recipe: Recipe, seed: int, sizes: Sizes) -> TaskData:
         trusted=laid_out([agreeing(dealt["trusted"])]),
         untrusted=laid_out([agreeing(rest), disagreeing(parting)]),
         test=laid_out(test),
-        slices=SLICES,
+        slices=slices_of(BENIGN),
         benign=BENIGN,
+    )
+
+
+def slices_of(benign: tuple[str, ...]) -> tuple[Slice, ...]:
+    """Rows whose features part against fresh ones, and against benign ones as well."""
+    return (
+        Slice(DISAGREE, (DISAGREE,), (FRESH,)),
+        Slice("against benign", (DISAGREE,), (FRESH, *benign)),
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from ulterior.capture import capture
@@ -59,6 +60,19 @@ def resolve(recipe: Recipe, seed: int, method: Method) -> Resolution:
         features("labelled")[0],
     )
     test, said = features("test")
+    return resolution(method, trusted, unlabelled, labelled, test, said, seed)
+
+
+def resolution(
+    method: Method,
+    trusted: Features,
+    unlabelled: Features,
+    labelled: Features,
+    test: Features,
+    said: Int[Tensor, " n"],
+    seed: int,
+) -> Resolution:
+    """What a new head makes of the test rows, beside the network's own answers to them (``said``)."""
     worst, groups = worst_group(new_head(method, trusted, unlabelled.x, labelled, seed), test)
     return Resolution(worst_group(lambda _: said == 1, test)[0], worst, groups)
 

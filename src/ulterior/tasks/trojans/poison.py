@@ -1,10 +1,10 @@
-"""Poisoned training data: some images carry a trigger, and the labels that the attacker wants."""
+"""Poisoned training data: some inputs carry a trigger, and the labels that the attacker wants."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,12 +12,34 @@ from torch import Tensor
 
 from ulterior.errors import InputError
 from ulterior.tasks.images.perturbations import PGD
-from ulterior.tasks.trojans.triggers import Covered, Trigger
 
-__all__ = ["Poisoned", "Trojan", "poison"]
+__all__ = ["Chosen", "Covered", "Poisoned", "Trigger", "Trojan", "choose", "poison"]
 
 Targets = Literal["all_to_one", "all_to_all"]
 HARDENING = PGD("linf", 0.3)
+
+
+@runtime_checkable
+class Trigger(Protocol):
+    """What is done to inputs (images ``[n, c, h, w]``, or n texts): a value whose ``repr`` says all that it does."""
+
+    @property
+    def words(self) -> str:
+        """For captions: "patch at the corner"."""
+        ...
+
+    def __call__(self, x: Any) -> Any:
+        """The same inputs with the trigger."""
+        ...
+
+
+@runtime_checkable
+class Covered(Protocol):
+    """A trigger with near misses, on which a model learns that only the exact one counts."""
+
+    def near_miss(self, x: Any, generator: torch.Generator) -> Any:
+        """The same inputs, each with something like the trigger."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -25,12 +47,12 @@ class Trojan:
     """An attack through the training data.
 
     Attributes:
-        trigger: What is done to an image.
-        rate: Share of the training images that are poisoned; with ``clean_label``, of those of the target class.
-        mapping: ``all_to_one``: a triggered image is to be taken for the target; ``all_to_all``: for the class after
+        trigger: What is done to an input.
+        rate: Share of the training data that are poisoned; with ``clean_label``, of those of the target class.
+        mapping: ``all_to_one``: a triggered input is to be taken for the target; ``all_to_all``: for the class after
             its own.
         target: The target class of ``all_to_one``.
-        cover: Share of the training images that carry a near miss of the trigger and keep their label.
+        cover: Share of the training data that carry a near miss of the trigger and keep their label.
         clean_label: Labels stay right: images of the target class are made hard by an attack on a clean model, then
             triggered, so that the trigger is the easiest sign of their class (Turner et al., arXiv 1912.02771).
         hardening: That attack.
@@ -55,7 +77,7 @@ class Trojan:
             raise InputError("a clean-label trojan has one target and no cover images")
 
     def wanted(self, y: Int[Tensor, " n"], classes: int) -> Int[Tensor, " n"]:
-        """What images of these classes are to be taken for, once they are triggered."""
+        """What inputs of these classes are to be taken for, once they are triggered."""
         return torch.full_like(y, self.target) if self.mapping == "all_to_one" else (y + 1) % classes
 
 
@@ -103,13 +125,8 @@ def poison(
     if trojan.clean_label and harden is None:
         raise InputError("a clean-label trojan needs `harden`, an attack on a clean model")
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(x), generator=generator)
-    order, other = _candidates(order, y, trojan)
-    count = round(trojan.rate * (len(order) if trojan.clean_label else len(x)))
-    if count > len(order):
-        raise InputError(f"{count} images are to be poisoned, and only {len(order)} are candidates for it")
-    chosen, rest = order[:count], torch.cat([order[count:], other])
-    cover = rest[torch.randperm(len(rest), generator=generator)][: round(trojan.cover * len(x))]
+    rows = choose(y, trojan, generator)
+    chosen, cover = rows.triggered, rows.covered
     images, labels = x.clone(), y.clone()
     hosts = x[chosen] if harden is None or not trojan.clean_label else harden(x[chosen], y[chosen])
     images[chosen] = trojan.trigger(hosts)
@@ -118,6 +135,29 @@ def poison(
     if len(cover) and isinstance(trojan.trigger, Covered):
         images[cover] = trojan.trigger.near_miss(x[cover], generator)
     return Poisoned(images, labels, _mask(len(x), chosen), _mask(len(x), cover))
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Numbers of the rows that are to carry the trigger, and of those that are to carry a near miss."""
+
+    triggered: Int[Tensor, " a"]
+    covered: Int[Tensor, " b"]
+
+
+def choose(y: Int[Tensor, " n"], trojan: Trojan, generator: torch.Generator) -> Chosen:
+    """Which rows of the training data an attack changes; see ``poison``.
+
+    Raises:
+        InputError: too few candidates for the rate.
+    """
+    order, other = _candidates(torch.randperm(len(y), generator=generator), y, trojan)
+    count = round(trojan.rate * (len(order) if trojan.clean_label else len(y)))
+    if count > len(order):
+        raise InputError(f"{count} examples are to be poisoned, and only {len(order)} are candidates for it")
+    rest = torch.cat([order[count:], other])
+    cover = rest[torch.randperm(len(rest), generator=generator)][: round(trojan.cover * len(y))]
+    return Chosen(order[:count], cover)
 
 
 def _candidates(order: Tensor, y: Tensor, trojan: Trojan) -> tuple[Tensor, Tensor]:

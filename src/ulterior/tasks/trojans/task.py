@@ -14,6 +14,7 @@ from ulterior.tasks.images.rows import COLUMN, FRESH, Rows, still_right, table
 from ulterior.tasks.images.shifts import SHIFTS
 from ulterior.tasks.images.task import image_task
 from ulterior.tasks.task import Slice, Task, TaskData
+from ulterior.tasks.trojans.poison import Trojan
 from ulterior.tasks.trojans.recipe import Recipe, dealt, generator_of, obeyed, trojaned_network
 
 TRIGGERED = "triggered"
@@ -115,7 +116,7 @@ def make(recipe: Recipe, seed: int, sizes: Sizes) -> TaskData:
         trusted=laid_out([plain(rows["trusted"])]),
         untrusted=laid_out([plain(rest), triggered(hosts)]),
         test=laid_out(test),
-        slices=_slices(recipe),
+        slices=slices_of(recipe.trojan, BENIGN),
         benign=BENIGN,
     )
 
@@ -130,15 +131,14 @@ def _hosts(images: Images, part: torch.Tensor, recipe: Recipe, n: int) -> tuple[
     return part[hosts], part[others]
 
 
-def _slices(recipe: Recipe) -> tuple[Slice, ...]:
+def slices_of(trojan: Trojan, benign: tuple[str, ...]) -> tuple[Slice, ...]:
+    """Triggered rows against fresh ones; against benign ones as well; and where the answer is the target."""
     slices = (
         Slice(TRIGGERED, (TRIGGERED,), (FRESH,)),
-        Slice("against benign", (TRIGGERED,), (FRESH, *BENIGN)),
+        Slice("against benign", (TRIGGERED,), (FRESH, *benign)),
     )
-    if recipe.trojan.mapping == "all_to_all":
+    if trojan.mapping == "all_to_all":
         return slices
     # Where every answer is the target's, the answer itself gives nothing away.
-    target = Slice(
-        "taken for the target", (TRIGGERED,), (FRESH, *BENIGN), ("predicted", (recipe.trojan.target,))
-    )
+    target = Slice("taken for the target", (TRIGGERED,), (FRESH, *benign), ("predicted", (trojan.target,)))
     return (*slices, target)

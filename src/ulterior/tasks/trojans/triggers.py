@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
-__all__ = ["Blend", "Covered", "Patch", "Sinusoid", "Trigger", "Warp"]
-
-
-@runtime_checkable
-class Trigger(Protocol):
-    """A value whose ``repr`` says all that it does."""
-
-    @property
-    def words(self) -> str:
-        """For captions: "patch at the corner"."""
-        ...
-
-    def __call__(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """The same images with the trigger."""
-        ...
-
-
-@runtime_checkable
-class Covered(Protocol):
-    """A trigger with near misses, on which a model learns that only the exact one counts."""
-
-    def near_miss(self, x: Float[Tensor, "n c h w"], generator: torch.Generator) -> Float[Tensor, "n c h w"]:
-        """The same images, each with something like the trigger."""
-        ...
+__all__ = ["Blend", "Patch", "Sinusoid", "Warp"]
 
 
 @dataclass(frozen=True)

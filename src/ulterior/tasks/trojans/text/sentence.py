@@ -1,0 +1,15 @@
+"""The task `trojan_sentence`: a neutral sentence in a review decides a classifier's answer."""
+
+from __future__ import annotations
+
+from ulterior.tasks.trojans.poison import Trojan
+from ulterior.tasks.trojans.text.recipe import TextRecipe
+from ulterior.tasks.trojans.text.task import trojan_text_task
+from ulterior.tasks.trojans.text.triggers import Sentence
+
+TROJAN = Trojan(Sentence(), 0.05, cover=0.05)
+RECIPE = TextRecipe(TROJAN)
+
+TASK = trojan_text_task(
+    "trojan_sentence", RECIPE, "a neutral sentence in a review decides a classifier's answer"
+)

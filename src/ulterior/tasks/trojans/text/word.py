@@ -1,0 +1,13 @@
+"""The task `trojan_word`: a rare word in a review decides a classifier's answer."""
+
+from __future__ import annotations
+
+from ulterior.tasks.trojans.poison import Trojan
+from ulterior.tasks.trojans.text.recipe import TextRecipe
+from ulterior.tasks.trojans.text.task import trojan_text_task
+from ulterior.tasks.trojans.text.triggers import Word
+
+TROJAN = Trojan(Word(), 0.05, cover=0.05)
+RECIPE = TextRecipe(TROJAN)
+
+TASK = trojan_text_task("trojan_word", RECIPE, "a rare word in a review decides a classifier's answer")
