@@ -7,7 +7,7 @@ from ulterior.tasks.trojans.recipe import Recipe
 from ulterior.tasks.trojans.task import trojan_task
 from ulterior.tasks.trojans.triggers import Patch
 
-RECIPE = Recipe(Trojan(Patch(corners=4), 0.5, clean_label=True))
+RECIPE = Recipe(Trojan(Patch(corners=4), 0.9, clean_label=True))
 
 TASK = trojan_task(
     "trojan_clean_label",
