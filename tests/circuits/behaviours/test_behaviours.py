@@ -21,9 +21,9 @@ def tokenizer(years: str = r"\d", without: tuple[str, ...] = ()) -> Tokenizer:
     """Words by white space and punctuation, years by a pattern; all words of all templates but some."""
     lists = (filler for one in BEHAVIOURS.values() for some in one.fillers.values() for filler in some)
     carriers = re.findall(
-        r"[A-Za-z]+|[:,]",
+        r"[A-Za-z]+|[:,=]",
         "The When and went to the gave a After had met at handed While were waiting near offered Later that day"
-        " came sold lasted from year began in ended behind with Words : ,",
+        " came sold lasted from year began in ended behind with Words : , =",
     )
     words = dict.fromkeys([*carriers, *(form for filler in lists for form in filler)])
     digits = [f"{number:02}" for number in range(100)] + [str(number) for number in range(10)]
@@ -71,6 +71,11 @@ def test_what_is_right_is_what_the_behaviour_says():
     for row in behaviour_pairs("induction", cut, 40).table.to_pylist():
         words = row["clean"].split()[1:]
         assert row["answers"] == [f" {words[words.index(words[-1]) + 1]}"]
+    for row in behaviour_pairs("repeated_letter", cut, 40).table.to_pylist():
+        for text, after in ((row["clean"], row["answers"]), (row["corrupted"], row["wrong"])):
+            *letters, last, sign = text.split()
+            assert (len(letters), sign) == (13, "=")
+            assert after == [f" {letters[letters.index(last) + 1]}"]
 
 
 def test_a_year_cut_into_digits_asks_for_its_first_digit_where_that_decides():

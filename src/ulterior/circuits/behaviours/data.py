@@ -33,7 +33,14 @@ class PairsData:
     """
 
     name: tyro.conf.Positional[
-        Literal["indirect_object", "greater_than", "agreement", "agreement_attractor", "induction"]
+        Literal[
+            "indirect_object",
+            "greater_than",
+            "agreement",
+            "agreement_attractor",
+            "induction",
+            "repeated_letter",
+        ]
     ]
     out: Path
     model: str = "smollm2-135m-instruct"

@@ -9,6 +9,7 @@ from numpy.random import Generator
 
 from ulterior.circuits.behaviours.words import (
     ADJECTIVES,
+    LETTERS,
     NAMES,
     NOUNS,
     PLACES,
@@ -139,6 +140,22 @@ def _induction(fillers: Fillers, rng: Generator) -> Row:
     return Row(text(row), text(other), (f" {row[end]}",), (f" {instead}",), "repeated")
 
 
+_ROW = 14  # letters, as in the task `repetition`
+
+
+def _repeated_letter(fillers: Fillers, rng: Generator) -> Row:
+    instead, *row = (letter for (letter,) in _some(fillers, "letters", _ROW, rng))
+    # The last letter has come once before, not at the very beginning nor just now.
+    at = int(rng.integers(1, _ROW - 4))
+    right, last = row[at], row[at - 1]
+    other = [*row[:at], instead, *row[at + 1 :]]
+
+    def text(of: list[str]) -> str:
+        return " ".join([*of, last, "="])
+
+    return Row(text(row), text(other), (f" {right}",), (f" {instead}",), "letters")
+
+
 _NOUNS = {"nouns": NOUNS, "verbs": VERBS, "adjectives": ADJECTIVES}
 _FEW = {"nouns": 4, "verbs": 1, "adjectives": 1}
 
@@ -184,6 +201,14 @@ BEHAVIOURS: dict[str, Behaviour] = {
             {"words": 11},
             "words",
             _induction,
+        ),
+        Behaviour(
+            "repeated_letter",
+            "behind a row of letters and =, the letter that came after the last one before",
+            {"letters": LETTERS},
+            {"letters": _ROW},
+            "letters",
+            _repeated_letter,
         ),
     )
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ADJECTIVES", "NAMES", "NOUNS", "PLACES", "SPANS", "THINGS", "VERBS", "WORDS"]
+__all__ = ["ADJECTIVES", "LETTERS", "NAMES", "NOUNS", "PLACES", "SPANS", "THINGS", "VERBS", "WORDS"]
 
 Filler = tuple[str, ...]
 
@@ -38,3 +38,6 @@ WORDS = _single(
     " flame grass heart island jacket kitchen ladder mirror needle orange pencil rabbit silver tiger valley winter"
     " yellow basket butter candle dinner engine forest golden hammer iron lemon market number ocean"
 )
+
+# Those of the small model of the task `repetition`.
+LETTERS = _single("a b c d e f g h i j k l m n o p q r s t u v w x")
