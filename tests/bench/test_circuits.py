@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,7 +39,16 @@ def test_a_method_that_does_not_run_on_a_model_says_why():
     assert bool(cell.refused) == (cell.auroc is None)
 
 
-def test_the_command_writes_its_folder_and_goes_on_where_it_stopped(tmp_path, capsys):
+def test_the_command_builds_a_truth_once_writes_its_folder_and_goes_on_where_it_stopped(
+    tmp_path, capsys, monkeypatch
+):
+    built = []
+
+    def build():
+        built.append(1)
+        return SKIP.build()
+
+    monkeypatch.setattr("ulterior.bench.circuits.truths", lambda: (replace(SKIP, build=build),))
     config = BenchCircuits(("skip",), ("eap", "random"), seeds=2, pairs=8, out=tmp_path, progress=False)
     first = main(config)
     assert len(first) == 4
@@ -51,6 +61,7 @@ def test_the_command_writes_its_folder_and_goes_on_where_it_stopped(tmp_path, ca
     again = main(config)
     # Seconds are measured, so that equal ones were read again.
     assert [one.seconds for one in again] == [one.seconds for one in first]
+    assert len(built) == 1
 
 
 def test_rows_take_the_median_of_circuits_and_compare_seeds():

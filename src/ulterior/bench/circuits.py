@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,7 +159,8 @@ def main(config: BenchCircuits) -> list[CircuitCell]:
     writable_folder(config.out)
     settings = {"pairs": config.pairs, "version": __version__}
     kept, cells = Kept(config.out, settings), []
-    todo = [(truth, name, seed) for truth in chosen for name in methods for seed in range(config.seeds)]
+    once = [replace(truth, build=cache(truth.build)) for truth in chosen]
+    todo = [(truth, name, seed) for truth in once for name in methods for seed in range(config.seeds)]
     with tqdm(todo, desc="circuits", unit="cell", disable=None if config.progress else True) as bar:
         for truth, name, seed in bar:
             bar.set_postfix_str(f"{truth.name}, {name}")
