@@ -1,4 +1,4 @@
-"""How well the trained subjects of the tasks on images do what their cards say, on what none of them learned from.
+"""How well the trained subjects of the tasks on images and texts do what their cards say, on what none of them learned from.
 
 python benchmarks/subjects.py --seeds 3 [--tasks trojan_patch trojan_warp] [--json]
 
@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--tasks", nargs="+", choices=SUITES["images"], default=list(SUITES["images"]))
+    trained = (*SUITES["images"], *SUITES["texts"])
+    parser.add_argument("--tasks", nargs="+", choices=trained, default=list(trained))
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     found = {task: figures(task, given.seeds) for task in given.tasks}
