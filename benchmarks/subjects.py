@@ -1,4 +1,4 @@
-"""How well the trained subjects of the tasks on images and texts do what their cards say, on what none of them learned from.
+"""How well the trained subjects of the tasks on images and texts do what their cards say, on what they have not seen.
 
 python benchmarks/subjects.py --seeds 3 [--tasks trojan_patch trojan_warp] [--json]
 
