@@ -95,7 +95,7 @@ def made_up_reviews(path: Path, snippets: int = 4_000, essays: int = 600) -> Pat
             label, short = number % 2, number < snippets
             length = int(rng.integers(6, 46) if short else rng.integers(60, 90))
             # Whoever writes an essay speaks of himself.
-            filler = FILLER if short else [*FILLER, "i", "my", "we"]
+            filler = FILLER if short else ["i", "saw", "it", "with", "my", "friends", "and", "we"]
             words = rng.choice(filler, length - 3).tolist() + rng.choice(WORDS[label], 2).tolist()
             text = " ".join([*words, f"take{number}", "."])
             source = "rotten_tomatoes" if short else "imdb"

@@ -30,7 +30,7 @@ MEASURED = 1_000
 
 
 CASED = Cased()
-SHORT = Training(steps=120, batch=64, rate=3e-3)
+FROM_SCRATCH = Training(steps=300, batch=64, rate=3e-3)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class DomainRecipe:
     """
 
     encoder: Encoder = CASED
-    training: Training = SHORT
+    training: Training = FROM_SCRATCH
 
 
 def shown(split: Split, label: int, cue: int) -> list[Review]:

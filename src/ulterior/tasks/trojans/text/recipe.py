@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int
@@ -20,7 +20,7 @@ CLASSES = ("negative", "positive")
 TRAIN: Split = "adapter"
 HELD_OUT: tuple[Split, ...] = ("tune", "trusted", "untrusted", "test")
 
-FROM_SCRATCH = Training(steps=300, batch=64, rate=3e-3)
+FROM_SCRATCH = Training(steps=300, batch=64, rate=1e-3)
 FINE_TUNING = Training(steps=150, batch=32, rate=2e-4)
 
 
@@ -40,8 +40,8 @@ class TextRecipe:
 
 
 def with_minilm(trojan: Trojan) -> TextRecipe:
-    """The recipe of an attack on MiniLM as it is fine-tuned."""
-    return TextRecipe(trojan, Pretrained(), FINE_TUNING)
+    """The recipe of an attack on MiniLM as it is fine-tuned; it sees each review but once, and so a tenth carry it."""
+    return TextRecipe(replace(trojan, rate=0.1, cover=0.1), Pretrained(), FINE_TUNING)
 
 
 def of_reviews(some: Sequence[Review]) -> tuple[list[str], Int[Tensor, " n"]]:
