@@ -10,9 +10,20 @@ import torch
 from ulterior.circuits.ablations import Resample
 from ulterior.circuits.forward import masked_run
 from ulterior.circuits.graph import Units
+from ulterior.circuits.mask import mask_of
 from ulterior.circuits.streams import Wired, run_model, wire
 from ulterior.circuits.truth.catalogue import imitated_truth
-from ulterior.circuits.truth.imitation import Recipe, drawn_masks, imitate, plan_for, sequences
+from ulterior.circuits.truth.compiler import compile_plan
+from ulterior.circuits.truth.imitation import (
+    Recipe,
+    drawn_masks,
+    exercises,
+    imitate,
+    interchange_accuracy,
+    plan_for,
+    sequences,
+)
+from ulterior.circuits.truth.language import interpret
 from ulterior.circuits.truth.programs import PROGRAMS
 from ulterior.circuits.truth.student import Student, edge_run, untrained_student
 from ulterior.circuits.truth.train import TrainCircuits, main
@@ -57,16 +68,43 @@ def test_gradients_reach_every_weight_of_a_student():
         assert parameter.grad.isfinite().all(), name
 
 
-def test_masks_keep_the_circuit_more_often_than_the_rest_and_hold_only_edges():
-    of = student()
-    circuit = torch.zeros(of.graph.valid.shape)
-    circuit[0, :5] = 1
-    masks = drawn_masks(circuit, of.graph.valid, 400, torch.Generator().manual_seed(0))
+def test_masks_keep_the_shares_that_were_asked_for_of_some_edges_and_no_others():
+    where = torch.zeros(student().graph.valid.shape)
+    where[0, :5] = 1
+    masks = drawn_masks(where, (1.0, 0.5), 2_000, torch.Generator().manual_seed(0))
     assert set(masks.unique().tolist()) == {0.0, 1.0}
-    assert not masks[:, ~of.graph.valid].any()
-    inside, outside = circuit.bool() & of.graph.valid, ~circuit.bool() & of.graph.valid
-    torch.testing.assert_close(masks[:, inside].mean(), torch.tensor(0.825), rtol=0, atol=0.03)
-    torch.testing.assert_close(masks[:, outside].mean(), torch.tensor(0.5), rtol=0, atol=0.07)
+    assert not masks[:, where == 0].any()
+    kept = masks[:, where == 1]
+    # Half of the masks are whole, and 1 in 32 of the others by chance: 0.516, with a standard error of 0.011.
+    assert abs(float(kept.all(1).float().mean()) - 0.516) < 0.05
+    assert abs(float(kept.mean()) - 0.75) < 0.03
+
+
+def test_an_exercise_has_the_answer_of_the_compiled_program_under_the_same_exchange():
+    plan = plan_for(PROGRAM, 0)
+    given = exercises(PROGRAM, plan, 40, seed=2)
+    assert given.meant.shape == (40, len(PROGRAM.words) + 1)
+    torch.testing.assert_close(given.meant.sum(1), torch.ones(40))
+    teacher = wire(word_subject(compile_plan(plan), PROGRAM.words, "teacher"))
+    ids = {word: number for number, word in enumerate(("<pad>", *PROGRAM.words))}
+    words = {number: word for word, number in ids.items()}
+    kept = given.inside[:, mask_of(teacher.graph, EDGES, plan.edges).values > 0]
+    whole, none = kept.all(1), ~kept.any(1)
+    assert int(whole.sum()) > 5
+    # All of the circuit kept: the program's answer to the clean sequence; all of it exchanged: to the other one.
+    for rows, side in ((whole, given.clean), (none, given.other)):
+        for sequence, said in zip(side[rows], given.meant[rows].argmax(1), strict=True):
+            answer = interpret(PROGRAM.output, [words[int(one)] for one in sequence])
+            assert words[int(said)] == str(answer)
+
+
+def test_interchange_accuracy_is_a_share_and_a_model_that_learned_nothing_has_little_of_it():
+    plan = plan_for(PROGRAM, 0)
+    given = exercises(PROGRAM, plan, 60, seed=4)
+    found = interchange_accuracy(student().subject.model, plan, given, seed=0)
+    assert 0 <= found < 0.9
+    # Every answer is right where every answer may be.
+    assert interchange_accuracy(student().subject.model, plan, given, seed=0, tie=1.0) == 1.0
 
 
 def test_training_comes_back_from_its_seed():

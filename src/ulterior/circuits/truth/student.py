@@ -73,8 +73,8 @@ def edge_run(
     graph: Graph,
     ids: Int[Tensor, "n s"],
     mask: Float[Tensor, "n u v"] | None = None,
-    instead: Float[Tensor, "n s u d"] | None = None,
-) -> tuple[Float[Tensor, "n s vocabulary"], Float[Tensor, "n s u d"]]:
+    instead: Float[Tensor, "n u s d"] | None = None,
+) -> tuple[Float[Tensor, "n s vocabulary"], Float[Tensor, "n u s d"]]:
     """Run a student with a mask of edges for each example; gradients reach weights, mask and streams.
 
     Args:
@@ -88,39 +88,51 @@ def edge_run(
         Logits, and what every source adds in this run.
     """
     transformer: Any = model.transformer
-    length = ids.shape[1]
+    n, length = ids.shape
     heads, width = graph.n_heads, transformer.wte.weight.shape[1]
     head = width // heads
     after = torch.ones(length, length, dtype=torch.bool).triu(1)
-    added = (transformer.wte(ids) + transformer.wpe.weight[:length])[:, :, None]
+    added = (transformer.wte(ids) + transformer.wpe.weight[:length])[:, None]
     constant = torch.zeros(width)
 
     def read(count: int, columns: slice) -> Tensor:
+        """What destinations read, ``[n, v, s, d]``; one for all of them where nothing is exchanged."""
         if mask is None or instead is None:
-            joined = added[:, :, :count].sum(2, keepdim=True)
-            return (joined + constant).expand(-1, -1, columns.stop - columns.start, -1)
-        away = added[:, :, :count] - instead[:, :, :count]
-        kept = mask[:, None, :count, columns].transpose(2, 3) @ away
-        return kept + (instead[:, :, :count].sum(2, keepdim=True) + constant)
+            return added[:, :count].sum(1, keepdim=True) + constant
+        theirs = instead[:, :count]
+        # One product an example: over its sources, for all positions and channels side by side.
+        away = (added[:, :count] - theirs).flatten(2)
+        kept = mask[:, :count, columns].transpose(1, 2) @ away
+        return kept.unflatten(2, (length, width)) + (theirs.sum(1, keepdim=True) + constant)
 
     for layer, block in enumerate(transformer.h):
         count = graph.rows(layer, "heads").start
-        weights = block.attn.c_attn.weight.view(width, 3, heads, head)
-        biases = block.attn.c_attn.bias.view(3, heads, head)
-        q, k, v = (
-            torch.einsum("nshd,dhe->nhse", block.ln_1(read(count, graph.columns(layer, part))), weights[:, i])
-            + biases[i][:, None]
-            for i, part in enumerate("qkv")
-        )
-        pattern = (q @ k.transpose(2, 3) / head**0.5).masked_fill(after, -torch.inf).softmax(3)
-        shares = torch.einsum(
-            "nhse,hed->nshd", pattern @ v, block.attn.c_proj.weight.view(heads, head, width)
-        )
-        added = torch.cat((added, shares), 2)
+        every = slice(graph.columns(layer, "q").start, graph.columns(layer, "v").stop)
+        q, k, v = _projected(block.attn.c_attn, block.ln_1(read(count, every)), heads)
+        scores = (q @ k.transpose(1, 2)) * head**-0.5
+        pattern = scores.masked_fill(after, -torch.inf).softmax(2)
+        outward = block.attn.c_proj.weight.view(heads, head, width)
+        shares = (pattern @ v).view(heads, n * length, head) @ outward
+        added = torch.cat((added, shares.view(heads, n, length, width).transpose(0, 1)), 1)
         constant = constant + block.attn.c_proj.bias
         column = graph.columns(layer, "mlp")
-        fed = block.mlp(block.ln_2(read(graph.reads[column.start], column)[:, :, 0]))
-        added = torch.cat((added, fed[:, :, None]), 2)
+        fed = block.mlp(block.ln_2(read(graph.reads[column.start], column)))
+        added = torch.cat((added, fed), 1)
     last = len(graph.destinations)
-    x = read(len(graph.sources), slice(last - 1, last))[:, :, 0]
+    x = read(len(graph.sources), slice(last - 1, last))[:, 0]
     return model.lm_head(transformer.ln_f(x)), added
+
+
+def _projected(
+    projection: Any, x: Float[Tensor, "n v s d"], heads: int
+) -> tuple[Float[Tensor, "hn s e"], ...]:
+    """Queries, keys and values, head by head and in it example by example, each of its own input or all of one."""
+    n, read, length, width = x.shape
+    if read == 1:
+        made = torch.addmm(projection.bias, x.reshape(n * length, width), projection.weight)
+        made = made.view(n, length, 3 * heads, -1).permute(2, 0, 1, 3)
+    else:
+        weight = projection.weight.view(width, 3 * heads, -1).transpose(0, 1)
+        bias = projection.bias.view(3 * heads, 1, -1)
+        made = torch.baddbmm(bias, x.transpose(0, 1).flatten(1, 2), weight)
+    return made.reshape(3, heads * n, length, -1).unbind(0)

@@ -18,7 +18,7 @@ from ulterior.circuits.mask import full_mask, mask_of
 from ulterior.circuits.metrics import accuracy, logit_difference
 from ulterior.circuits.pairs import PairBatch
 from ulterior.circuits.streams import Wired, wire
-from ulterior.circuits.truth.imitation import Recipe, imitate, plan_for
+from ulterior.circuits.truth.imitation import Recipe, exercises, imitate, interchange_accuracy, plan_for
 from ulterior.circuits.truth.programs import PROGRAMS
 from ulterior.circuits.truth.truth import program_pairs, word_subject
 from ulterior.files import writable_folder, write_whole
@@ -27,12 +27,15 @@ __all__ = ["RECIPES", "TrainCircuits", "edge_effects", "judged", "main", "train"
 
 EDGES = Units("edges")
 JUDGED = 200
-RECIPES = {"ascending": Recipe(), "repeated": Recipe(), "induction": Recipe()}
+EXERCISES = 10  # exercises for each pair that is judged
+# A count is harder to learn than a comparison or a copy.
+RECIPES = {"ascending": Recipe(1_000), "repeated": Recipe(1_500), "induction": Recipe(1_000)}
+UNSEEN = 10_000  # added to the seed; training's sequences have the seed itself
 
 
 @dataclass(frozen=True)
 class TrainCircuits:
-    """Train a small GPT-2 to use a program's circuit, by exchanging edges: some minutes of one core.
+    """Train a small GPT-2 to use a program's circuit, by exchanging edges: two minutes of one slow core.
 
     Attributes:
         program: Whose circuit.
@@ -66,13 +69,17 @@ def train(name: str, recipe: Recipe, out: Path, *, seed: int, pairs: int = JUDGE
     model = imitate(program, recipe, seed)
     model.save_pretrained(out)
     wired = wire(word_subject(model, program.words, name))
-    # Training's sequences have the seed itself.
-    (batch,) = program_pairs(program, pairs, 10_000 + seed).batches(wired.subject, tokens=10**6)
+    (batch,) = program_pairs(program, pairs, UNSEEN + seed).batches(wired.subject, tokens=10**6)
+    unseen = exercises(program, plan, EXERCISES * pairs, UNSEEN + seed)
     metrics = {
         "program": name,
         "weights": sum(weight.numel() for weight in model.parameters()),
         "judged": pairs,
-        "figures": judged(wired, batch, plan.edges),
+        "exercises": len(unseen),
+        "figures": {
+            "interchange": interchange_accuracy(model, plan, unseen, seed),
+            **judged(wired, batch, plan.edges),
+        },
         "edges": sorted(plan.edges),
         "wired": sorted(plan.wired),
         "recipe": asdict(recipe),
@@ -126,6 +133,9 @@ A GPT-2 of {metrics["weights"]:,} weights, trained by interchange intervention o
 exchange:
 
     ulterior train circuits --program {metrics["program"]} --seed {metrics["seed"]} --out DIR
+
+Interchange accuracy: {figures["interchange"]:.3f} of {metrics["exercises"]:,} unseen sequences, in each of which
+edges of the circuit and others, drawn at random, read from another one, are completed as the program completes them.
 
 Its circuit:
 
