@@ -105,6 +105,41 @@ def test_the_chosen_edges_are_the_largest_on_trusted_examples_and_do_not_depend_
     np.testing.assert_allclose(alone, expected, rtol=1e-5, atol=1e-7)
 
 
+def test_edges_held_against_trusted_means_are_derivatives_of_the_forward_that_those_stand_in_for():
+    subject = subject_of("llama")
+    wired, run = wire(subject), run_of(subject)
+    feature = through_disk(prepared(subject, circuit_edges("sensors", 7, off="mean")))
+    assert isinstance(feature, CircuitEdges)
+    real = run.batch.mask
+    assert real is not None
+    off = Streams(record(wired, run.batch)[0].sources[real].mean(0)[None, None])
+    ones = torch.ones(len(run.batch), *EDGES.shape(wired.graph), dtype=torch.float64).requires_grad_()
+    with torch.enable_grad():
+        columns = three_outputs(masked_run(wired, run.batch, ones, EDGES, off, grad=True), run.batch)
+    slopes = [torch.autograd.grad(one.sum(), ones, retain_graph=True)[0] for one in columns.unbind(1)]
+    places = [wired.graph.place(edge) for edge in feature.edges]
+    expected = torch.stack([slope[:, row, column] for row, column in places for slope in slopes], 1)
+    found = gathered(subject, EXAMPLES, [feature])["circuit_edges"]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_edges_are_chosen_by_variance_and_read_as_shares_where_that_is_asked_for():
+    subject, exists = subject_of("llama"), EDGES.exists(wire(subject_of("llama")).graph)
+    tables, graph = through_a_mask(subject), wire(subject).graph
+    chosen = prepared(subject, circuit_edges("sensors", 5, by="variance", shares=True))
+    assert isinstance(chosen, CircuitEdges)
+    spread = tables.var(0, correction=0).sum(0)
+    by_name = {edge: float(spread[graph.place(edge)]) for edge in graph.edges}
+    assert set(chosen.edges) == set(sorted(by_name, key=lambda edge: -by_name[edge])[:5])
+    whole = tables[..., exists].abs().sum(2)
+    expected = [
+        [float(tables[row, k][graph.place(edge)] / whole[row, k]) for edge in chosen.edges for k in range(3)]
+        for row in range(len(tables))
+    ]
+    found = gathered(subject, EXAMPLES, [chosen])["circuit_edges"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+
+
 def test_the_whole_circuit_explains_all_and_one_edge_what_the_masked_forward_with_trusted_means_gives():
     subject = subject_of("llama")
     wired, run = wire(subject), run_of(subject)

@@ -16,10 +16,18 @@ __all__ = ["circuit_ancestor", "circuit_distance", "circuit_edges", "circuit_fai
 CIRCUITS = "circuits"
 
 
-def circuit_edges(of: str = "behaviour", most: int = 256) -> Detector:
+def circuit_edges(
+    of: str = "behaviour",
+    most: int = 256,
+    *,
+    by: circuits.By = "size",
+    off: circuits.Off = "zero",
+    shares: bool = False,
+) -> Detector:
     """The attributions of the edges, queries, keys and values apart, that are largest on trusted examples."""
     about = "Mahalanobis on the largest edges, with q, k, v apart"
-    return Detector("circuit_edges", circuits.circuit_edges(of, most), Mahalanobis(), CIRCUITS, about)
+    feature = circuits.circuit_edges(of, most, by=by, off=off, shares=shares)
+    return Detector("circuit_edges", feature, Mahalanobis(), CIRCUITS, about)
 
 
 def circuit_faithfulness(of: str = "behaviour", size: int = 256) -> Detector:

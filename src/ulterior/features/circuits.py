@@ -12,6 +12,9 @@ The *trusted circuit* is the ``size`` edges whose attributions are largest in ab
 example; it is learned from a sample of trusted examples (``prepare``; a panel does so) and then fixed.
 
 Only decoders of the families that ``ulterior.circuits`` knows have these edges; others are refused by name.
+
+``features/edges.py`` has coarser edges, one reader for all heads of a block, from the pass that other features of
+gradients share: take those where cost matters more than which head reads what.
 """
 
 from __future__ import annotations
@@ -50,16 +53,22 @@ __all__ = [
 _EDGES = Units("edges")
 _TINY = 1e-30
 Kind = Literal["edges", "faithfulness", "distance"]
+By, Off = Literal["size", "variance"], Literal["zero", "mean"]
 
 
-def circuit_edges(of: str = "behaviour", most: int = 256) -> TrustedCircuit:
+def circuit_edges(
+    of: str = "behaviour", most: int = 256, *, by: By = "size", off: Off = "zero", shares: bool = False
+) -> TrustedCircuit:
     """Read the attributions of the edges that are largest on trusted examples: ``circuit_edges`` ``[n, most * k]``.
 
     Args:
         of: The readout, ``[n]`` or ``[n, k]``.
         most: How many edges, the largest first; all, if the model has fewer.
+        by: Whether those are the largest by mean ``size``, or by ``variance``, over trusted examples.
+        off: What an edge is held against: nothing (``zero``), or its source's trusted ``mean`` over all tokens.
+        shares: Whether the attributions are divided by the sum of the sizes of all the example's edges.
     """
-    return TrustedCircuit("edges", of, _positive(most))
+    return TrustedCircuit("edges", of, _positive(most), by, off, shares)
 
 
 def circuit_faithfulness(of: str = "behaviour", size: int = 256) -> TrustedCircuit:
@@ -105,14 +114,8 @@ def circuit_ancestor(of: str = "sensors") -> CircuitAncestor:
     return CircuitAncestor(of)
 
 
-@saved
-@dataclass(frozen=True)
-class TrustedCircuit:
-    """See ``circuit_edges``, ``circuit_faithfulness`` and ``circuit_distance``; what is trusted is not known yet."""
-
-    kind: Kind
-    of: str
-    size: int
+class _OnGraph:
+    """What every feature here says: it runs the model, captures no site, and needs a model whose graph is known."""
 
     @property
     def runs_model(self) -> bool:
@@ -121,6 +124,33 @@ class TrustedCircuit:
     def sites(self, subject: Subject) -> tuple[str, ...]:
         wire(subject)
         return ()
+
+
+class _OwnPass(_OnGraph):
+    """What every feature here says once it is prepared: a forward pass of its own, and backward passes through it."""
+
+    of: str
+
+    @property
+    def own_forwards(self) -> int:
+        return 1
+
+    @property
+    def own_backward_of(self) -> tuple[str, ...]:
+        return (self.of,)
+
+
+@saved
+@dataclass(frozen=True)
+class TrustedCircuit(_OnGraph):
+    """See ``circuit_edges``, ``circuit_faithfulness`` and ``circuit_distance``; what is trusted is not known yet."""
+
+    kind: Kind
+    of: str
+    size: int
+    by: By = "size"
+    off: Off = "zero"
+    shares: bool = False
 
     @property
     def before(self) -> tuple[Feature, ...]:
@@ -148,44 +178,55 @@ class CircuitPreparation:
             self._sums[name] = self._sums.get(name, 0) + values.sum(0)
             if name == "edges":
                 self._sums["sizes"] = self._sums.get("sizes", 0) + values.abs().sum(0)
+                self._sums["squares"] = self._sums.get("squares", 0) + values.square().sum(0)
         self._count += len(rows)
 
     def finish(self) -> Feature:
         one, graph, exists = self._feature, self._graph, self._graph.valid.T
-        total = int(exists.sum())
-        sizes = self._sums["sizes"].view(-1, total).sum(0)
-        order = torch.sort(sizes, descending=True, stable=True).indices[: one.size]
+        total, means = int(exists.sum()), self._means
+        order = torch.sort(self._ranks.view(-1, total).sum(0), descending=True, stable=True).indices[
+            : one.size
+        ]
         if one.kind == "edges":
-            return CircuitEdges(tuple(graph.edges[number] for number in order.tolist()), one.of)
+            edges = tuple(graph.edges[number] for number in order.tolist())
+            return CircuitEdges(edges, one.of, one.shares, means if one.off == "mean" else None)
         chosen = torch.zeros(total)
         chosen[order] = 1.0
         if one.kind == "distance":
             return CircuitDistance(chosen, (self._sums["edges"] / self._count).float(), one.of)
         mask = torch.zeros(exists.shape)
         mask[exists] = chosen
-        means = (self._sums["sources"] / self._sums["tokens"]).view(len(graph.sources), -1)
-        return CircuitFaithfulness(mask.T.contiguous(), means.float(), one.of)
+        return CircuitFaithfulness(mask.T.contiguous(), means, one.of)
+
+    @property
+    def _ranks(self) -> Float[Tensor, "ke"]:
+        """By what the edges are ordered, column by column."""
+        if self._feature.by == "size":
+            return self._sums["sizes"]
+        return self._sums["squares"] / self._count - (self._sums["edges"] / self._count).square()
+
+    @property
+    def _means(self) -> Float[Tensor, "u d"]:
+        """What each source adds at the mean trusted token."""
+        return (self._sums["sources"] / self._sums["tokens"]).view(len(self._graph.sources), -1).float()
 
 
 @saved
-@dataclass(frozen=True)
-class CircuitEdges:
-    """The attributions of some edges, by name: ``head.0.1->head.1.0.q``."""
+@dataclass(frozen=True, eq=False)
+class CircuitEdges(_OwnPass):
+    """The attributions of some edges.
+
+    Attributes:
+        edges: Their names: ``head.0.1->head.1.0.q``.
+        of: The readout.
+        shares: Whether they are divided by the sum of the sizes of all edges.
+        means: What stands in for each source ``[u, d]``; None: nothing.
+    """
 
     edges: tuple[str, ...]
     of: str
-
-    @property
-    def runs_model(self) -> bool:
-        return True
-
-    @property
-    def own_forwards(self) -> int:
-        return 1
-
-    @property
-    def own_backward_of(self) -> tuple[str, ...]:
-        return (self.of,)
+    shares: bool = False
+    means: Float[Tensor, "u d"] | None = None
 
     def sites(self, subject: Subject) -> tuple[str, ...]:
         graph = wire(subject).graph
@@ -194,7 +235,9 @@ class CircuitEdges:
         return ()
 
     def read(self, run: Run) -> dict[str, Values]:
-        graph, table = wire(run.subject).graph, edge_table(run, self.of)
+        graph, table = wire(run.subject).graph, edge_table(run, self.of, self.means)
+        if self.shares:
+            table = table / table.abs().sum((2, 3), keepdim=True).clamp(min=_TINY)
         rows, columns = zip(*(graph.place(edge) for edge in self.edges), strict=True)
         values = table[:, :, list(rows), list(columns)].unbind(2)
         return {"circuit_edges": side_by_side(dict(zip(self.edges, values, strict=True)), "edge attribution")}
@@ -202,7 +245,7 @@ class CircuitEdges:
 
 @saved
 @dataclass(frozen=True, eq=False)
-class CircuitFaithfulness:
+class CircuitFaithfulness(_OwnPass):
     """What the trusted circuit gives, and what it leaves.
 
     Attributes:
@@ -216,19 +259,7 @@ class CircuitFaithfulness:
     of: str
 
     @property
-    def runs_model(self) -> bool:
-        return True
-
-    @property
-    def own_forwards(self) -> int:
-        return 1
-
-    @property
     def own_backward_of(self) -> tuple[str, ...]:
-        return ()
-
-    def sites(self, subject: Subject) -> tuple[str, ...]:
-        wire(subject)
         return ()
 
     def read(self, run: Run) -> dict[str, Values]:
@@ -242,7 +273,7 @@ class CircuitFaithfulness:
 
 @saved
 @dataclass(frozen=True, eq=False)
-class CircuitDistance:
+class CircuitDistance(_OwnPass):
     """How far an example's circuit is from the trusted one.
 
     Attributes:
@@ -254,22 +285,6 @@ class CircuitDistance:
     circuit: Float[Tensor, "e"]
     mean: Float[Tensor, "ke"]
     of: str
-
-    @property
-    def runs_model(self) -> bool:
-        return True
-
-    @property
-    def own_forwards(self) -> int:
-        return 1
-
-    @property
-    def own_backward_of(self) -> tuple[str, ...]:
-        return (self.of,)
-
-    def sites(self, subject: Subject) -> tuple[str, ...]:
-        wire(subject)
-        return ()
 
     def read(self, run: Run) -> dict[str, Values]:
         flat = flat_edges(run, self.of).float()  # n k e
@@ -291,26 +306,10 @@ class CircuitDistance:
 
 @saved
 @dataclass(frozen=True)
-class CircuitAncestor:
+class CircuitAncestor(_OwnPass):
     """See ``circuit_ancestor``."""
 
     of: str
-
-    @property
-    def runs_model(self) -> bool:
-        return True
-
-    @property
-    def own_forwards(self) -> int:
-        return 1
-
-    @property
-    def own_backward_of(self) -> tuple[str, ...]:
-        return (self.of,)
-
-    def sites(self, subject: Subject) -> tuple[str, ...]:
-        wire(subject)
-        return ()
 
     def read(self, run: Run) -> dict[str, Values]:
         table, graph = edge_table(run, self.of).transpose(0, 1), wire(run.subject).graph  # k n u v
@@ -330,15 +329,10 @@ class CircuitAncestor:
 
 
 @dataclass(frozen=True)
-class _Everything:
+class _Everything(_OnGraph):
     """All edges ``[n, k * e]``, what each source adds over all tokens ``[n, u * d]``, and how many tokens there are."""
 
     of: str
-    runs_model: bool = True
-
-    def sites(self, subject: Subject) -> tuple[str, ...]:
-        wire(subject)
-        return ()
 
     def read(self, run: Run) -> dict[str, Values]:
         sums, tokens = token_sums(run, self.of)

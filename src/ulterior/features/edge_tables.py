@@ -13,24 +13,25 @@ from ulterior.circuits.finding.changes import Added, Change, adding
 from ulterior.circuits.finding.contraction import attributions
 from ulterior.circuits.finding.reads import reading, replacing
 from ulterior.circuits.graph import Units
-from ulterior.circuits.streams import Wired, run_model, wire
+from ulterior.circuits.streams import Streams, Wired, placed, run_model, wire
 from ulterior.errors import InputError
 from ulterior.features.feature import Run
 
 __all__ = ["columns_of", "edge_table", "flat_edges", "token_sums"]
 
 
-def edge_table(run: Run, of: str) -> Float[Tensor, "n k u v"]:
+def edge_table(run: Run, of: str, means: Float[Tensor, "u d"] | None = None) -> Float[Tensor, "n k u v"]:
     """The attributions of all edges to each column of an output, by an own forward and k backward passes.
 
     Args:
         run: A run of the subject; the table is computed once for it, whoever asks.
         of: The readout.
+        means: What stands in for each source; None: nothing.
 
     Raises:
         InputError: no decoder of a known family, or a readout that is missing or has no gradient.
     """
-    return _read_edges(run, of)[0]
+    return _read_edges(run, of, means)[0]
 
 
 def flat_edges(run: Run, of: str) -> Float[Tensor, "n k e"]:
@@ -41,17 +42,19 @@ def flat_edges(run: Run, of: str) -> Float[Tensor, "n k e"]:
 
 
 # What the features of one read share: it goes when the run does.
-_tables: WeakKeyDictionary[Run, dict[str, tuple[Tensor, Added]]] = WeakKeyDictionary()
+_tables: WeakKeyDictionary[Run, dict[tuple[str, Tensor | None], tuple[Tensor, Added]]] = WeakKeyDictionary()
 
 
-def _read_edges(run: Run, of: str) -> tuple[Float[Tensor, "n k u v"], Added]:
-    known = _tables.setdefault(run, {})
-    if of not in known:
-        known[of] = _computed(wire(run.subject), run, of)
-    return known[of]
+def _read_edges(run: Run, of: str, means: Tensor | None = None) -> tuple[Float[Tensor, "n k u v"], Added]:
+    # Tensors are told apart as objects here, and one that is a key stays alive.
+    known, key = _tables.setdefault(run, {}), (of, means)
+    if key not in known:
+        known[key] = _computed(wire(run.subject), run, of, means)
+    return known[key]
 
 
-def _computed(wired: Wired, run: Run, of: str) -> tuple[Tensor, Added]:
+def _computed(wired: Wired, run: Run, of: str, means: Tensor | None) -> tuple[Tensor, Added]:
+    minus = None if means is None else Streams(placed(means[None, None], wired))
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as hooks:
         hooks.enter_context(replacing(wired))
         reads = hooks.enter_context(reading(wired, "edges"))
@@ -66,7 +69,7 @@ def _computed(wired: Wired, run: Run, of: str) -> tuple[Tensor, Added]:
         more = number + 1 < len(totals)
         found = torch.autograd.grad(total, list(known.values()), retain_graph=more, allow_unused=True)
         gradients = {place: one for place, one in zip(known, found, strict=True) if one is not None}
-        tables.append(attributions(wired, Change(added), reads, gradients, Units("edges")))
+        tables.append(attributions(wired, Change(added, minus), reads, gradients, Units("edges")))
     return torch.stack(tables, 1), added
 
 

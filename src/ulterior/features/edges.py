@@ -12,10 +12,15 @@ in what everything else reads (edge attribution patching, Syed, Rager and Conmy,
 ablation). v's norm counts as part of v. The edges out of a source sum to the source's attribution.
 
 The derivative through v alone is that at the stream before v minus that after it, since the stream itself passes v by:
-the whole table takes one backward pass a column, no matter how many edges. Where attention and feed-forward layer read
-the stream side by side (GPT-J, parallel GPT-NeoX), ``attn.N`` stands for both, and ``mlp.N`` receives nothing. Families
-that norm what a block adds, or the stream itself (Gemma-2 and 3, OLMo-2, BERT), do not hand on what their parts return,
-and are refused. In half precision, the difference of two gradients is coarse.
+the whole table takes one backward pass a column, no matter how many edges, and all features of gradients share it.
+Where attention and feed-forward layer read the stream side by side (GPT-J, parallel GPT-NeoX), ``attn.N`` stands for
+both, and ``mlp.N`` receives nothing. Families that norm what a block adds, or the stream itself (Gemma-2 and 3, OLMo-2,
+BERT), do not hand on what their parts return, and are refused. In half precision, the difference of two gradients is
+coarse.
+
+Take these where edges are to cost nothing beside other features of gradients. Take ``features/circuits.py`` where it
+matters which head reads, and whether by its queries, keys or values, where a block norms what it adds, or in half
+precision; that costs a forward and a backward pass more.
 """
 
 from __future__ import annotations
@@ -76,10 +81,8 @@ def edge_attributions(of: str = "behaviour", most: int = 256) -> EdgeAttribution
     return EdgeAttributions(of, most)
 
 
-@saved
-@dataclass(frozen=True)
-class EdgeNorms:
-    """See ``edge_norms``."""
+class _OnEdges:
+    """What every feature here says: it reads the gradients of one readout where sources and destinations are."""
 
     of: str
 
@@ -92,7 +95,16 @@ class EdgeNorms:
         return (self.of,)
 
     def sites(self, subject: Subject) -> tuple[str, ...]:
-        return _sites(subject)
+        _blocks(subject)
+        return subject.select("embed,resid.*,attn.*,mlp.*,head.*.*")
+
+
+@saved
+@dataclass(frozen=True)
+class EdgeNorms(_OnEdges):
+    """See ``edge_norms``."""
+
+    of: str
 
     def read(self, run: Run) -> dict[str, Values]:
         lengths = log_length(edge_table(run, self.of).transpose(2, 3))  # n k v
@@ -102,22 +114,11 @@ class EdgeNorms:
 
 @saved
 @dataclass(frozen=True)
-class EdgeAttributions:
+class EdgeAttributions(_OnEdges):
     """See ``edge_attributions``; which edges are read is not known yet."""
 
     of: str
     most: int
-
-    @property
-    def runs_model(self) -> bool:
-        return True
-
-    @property
-    def gradient_of(self) -> tuple[str, ...]:
-        return (self.of,)
-
-    def sites(self, subject: Subject) -> tuple[str, ...]:
-        return _sites(subject)
 
     @property
     def before(self) -> tuple[Feature, ...]:
@@ -131,18 +132,10 @@ class EdgeAttributions:
 
 
 @dataclass(frozen=True)
-class _EveryEdge:
+class _EveryEdge(_OnEdges):
     """Sizes ``[n, edges]`` of all edges, the sum over the output's columns."""
 
     of: str
-    runs_model: bool = True
-
-    @property
-    def gradient_of(self) -> tuple[str, ...]:
-        return (self.of,)
-
-    def sites(self, subject: Subject) -> tuple[str, ...]:
-        return _sites(subject)
 
     def read(self, run: Run) -> dict[str, Values]:
         table = edge_table(run, self.of)
@@ -169,22 +162,11 @@ class EdgePreparation:
 
 @saved
 @dataclass(frozen=True)
-class ChosenEdges:
+class ChosenEdges(_OnEdges):
     """The attributions of some edges, by name: ``head.0.1->mlp.2``."""
 
     edges: tuple[str, ...]
     of: str
-
-    @property
-    def runs_model(self) -> bool:
-        return True
-
-    @property
-    def gradient_of(self) -> tuple[str, ...]:
-        return (self.of,)
-
-    def sites(self, subject: Subject) -> tuple[str, ...]:
-        return _sites(subject)
 
     def read(self, run: Run) -> dict[str, Values]:
         source, destination = _places(run.subject, self.edges)
@@ -269,11 +251,6 @@ def _blocks(subject: Subject) -> int:
     if "embed" not in subject.sites():
         raise InputError("edges are known of transformers of known families only; this model is none")
     return len(subject.select("resid.*"))
-
-
-def _sites(subject: Subject) -> tuple[str, ...]:
-    _blocks(subject)
-    return subject.select("embed,resid.*,attn.*,mlp.*,head.*.*")
 
 
 def _heads(subject: Subject, block: int) -> list[str]:
