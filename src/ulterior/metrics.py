@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -188,7 +189,7 @@ def paired_auroc_difference(
         means = [float(placements(*pair)[0].mean()) for pair in classes]
         differences.append(means[0] - means[1])
         # The same draws for both detectors: that is what pairs them.
-        draws = [_resampled_aurocs(*pair, np.random.default_rng([len(resampled), 7])) for pair in classes]
+        draws = [_draws(*(scores.tobytes() for scores in pair), len(resampled)) for pair in classes]
         resampled.append(draws[0] - draws[1])
     if not differences:
         return Difference(None, None, None, len(labels), None)
@@ -245,6 +246,16 @@ def verdict(difference: Estimate) -> Verdict:
     if difference.low > 0:
         return "better"
     return "worse" if difference.high < 0 else "inconclusive"
+
+
+@lru_cache(maxsize=256)
+def _draws(positive: bytes, negative: bytes, turn: int) -> Float[np.ndarray, "resamples"]:
+    """``_resampled_aurocs`` of float64 scores; kept, as one baseline is compared with every detector of a table."""
+    drawn = _resampled_aurocs(
+        np.frombuffer(positive), np.frombuffer(negative), np.random.default_rng([turn, 7])
+    )
+    drawn.flags.writeable = False
+    return drawn
 
 
 def _resampled_aurocs(
