@@ -23,7 +23,7 @@ BENIGN = tuple(SHIFTS)
 
 @dataclass(frozen=True)
 class Sizes:
-    """Images of one size of the task; fewer where the data sets are small.
+    """Rows of one size of the task; fewer where data sets of images are small.
 
     Attributes:
         trusted: whose features agree, to fit on.

@@ -23,7 +23,7 @@ BENIGN = tuple(SHIFTS)
 
 @dataclass(frozen=True)
 class Sizes:
-    """Images of one size of the task; fewer where the data set is small.
+    """Rows of one size of the task; fewer where a data set of images is small.
 
     Attributes:
         trusted: plain ones, to fit on.

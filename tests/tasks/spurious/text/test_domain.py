@@ -14,8 +14,8 @@ from tests.tasks.texts.stand_ins import TINY
 from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.tasks.classifiers.training import Training
-from ulterior.tasks.spurious.build import DISAGREE
-from ulterior.tasks.spurious.text.build import BENIGN, Sizes, domain_subject, domain_task, make
+from ulterior.tasks.spurious.build import DISAGREE, Sizes
+from ulterior.tasks.spurious.text.build import BENIGN, domain_subject, domain_task, make
 from ulterior.tasks.spurious.text.domain import RECIPE, TASK
 from ulterior.tasks.spurious.text.recipe import DomainRecipe, measure, shown
 from ulterior.tasks.spurious.text.resolve import resolve

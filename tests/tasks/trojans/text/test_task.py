@@ -20,9 +20,10 @@ from ulterior.tasks.task import TaskData
 from ulterior.tasks.texts.reviews import reviews
 from ulterior.tasks.texts.rows import COLUMNS
 from ulterior.tasks.trojans.recipe import Attack
-from ulterior.tasks.trojans.task import SHARE_TRIGGERED
+from ulterior.tasks.trojans.task import SHARE_TRIGGERED, Sizes
 from ulterior.tasks.trojans.text.recipe import TextRecipe, measure
-from ulterior.tasks.trojans.text.task import BENIGN, NEAR_MISS, Sizes, make, trojan_subject, trojan_text_task
+from ulterior.tasks.trojans.text.task import BENIGN, NEAR_MISS, dealt, make, trojan_subject, trojan_text_task
+from ulterior.tasks.trojans.text.task import SIZES as SHIPPED
 
 NAMES = tuple(name for name in SUITES["texts"] if name.startswith("trojan_"))
 MODULES = {
@@ -134,6 +135,20 @@ def test_missing_reviews_say_make_models(monkeypatch: pytest.MonkeyPatch) -> Non
     for module in MODULES.values():
         with pytest.raises(InputError, match="make models"):
             module.TASK.load(0, "smoke")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("_minilm")])
+def test_the_packaged_reviews_suffice_for_every_size_and_many_seeds(real_reviews: Path, name: str) -> None:
+    for seed in range(5):
+        for size in SHIPPED.values():
+            found = dealt(MODULES[name].TROJAN, seed, size)
+            texts = [review.text for some in vars(found).values() for review in some]
+            assert (
+                len(set(texts))
+                == len(texts)
+                == size.trusted + size.untrusted + size.fresh + (size.triggered + 2 * size.benign)
+            )
 
 
 @pytest.mark.slow

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ulterior.subject import Subject
-from ulterior.tasks.spurious.build import DISAGREE, SHARE_DISAGREE, slices_of
+from ulterior.tasks.spurious.build import DISAGREE, SHARE_DISAGREE, Sizes, slices_of
 from ulterior.tasks.spurious.recipe import generator_of
 from ulterior.tasks.spurious.text.recipe import DomainRecipe, network, rows_of, shown
 from ulterior.tasks.task import Task, TaskData
@@ -20,25 +19,7 @@ from ulterior.tasks.texts.shifts import SHIFTS
 BENIGN = tuple(SHIFTS)
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Reviews of one size of the task, half of them of each domain.
-
-    Attributes:
-        trusted: whose features agree, to fit on.
-        untrusted: to fit on, a quarter of them with features that part.
-        fresh: whose features agree, in the test.
-        disagree: in the test, before those are left out that the network does not decide by the cue.
-        benign: of each benign kind, before those are left out that the network gets wrong.
-    """
-
-    trusted: int
-    untrusted: int
-    fresh: int
-    disagree: int
-    benign: int
-
-
+# Of reviews; of those that agree and of those that part, half are of each domain.
 SIZES = {
     "smoke": Sizes(100, 100, 50, 50, 30),
     "small": Sizes(900, 700, 400, 300, 150),
