@@ -1,0 +1,126 @@
+"""Detectors over the circuits of single examples beside Mahalanobis distances of activations, and what helps them.
+
+python benchmarks/circuit_detectors.py --seeds 3 --out runs/circuit_detectors [--tasks quirky diamonds] [--size small]
+
+Resumable; prints tables in Markdown, of AUROC on each slice of a task and of the share of its benign shifts that is
+flagged at a nominal 1%, says of each detector that a task does not support why, and writes `circuit_detectors.json`
+beside the cells.
+
+- `mahalanobis`: activations, at the task's sites.
+- `circuit_edges`: attributions of the 256 edges that are largest on trusted examples, held against nothing.
+- `circuit_faithfulness`, `circuit_distance`, `circuit_ancestor` (of the edges of two outputs; where there are several).
+- `edges: ...`: `circuit_edges` with one thing changed: how many edges are read, whether they are chosen by size or by
+  variance on trusted examples, whether they are held against the trusted mean, whether they are shares of the sum of
+  all sizes.
+- `edges, one reader a block`: the coarser edges that take no pass of their own.
+- `nodes`, `nodes: against the mean`: attributions of embedding, heads and feed-forward layers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from controlled import Figure, all_seeds, figure, kept_cell, markdown
+
+from ulterior.bench.run import task_panel
+from ulterior.bench.table import AUROC, FALSE_ALARMS
+from ulterior.detectors.circuits import circuit_ancestor, circuit_edges, circuit_panel
+from ulterior.detectors.detector import Detector
+from ulterior.detectors.features import ablated_attribution, edge_attribution
+from ulterior.tasks.registry import MODULES, find_tasks
+from ulterior.tasks.task import Task
+
+TASKS = ("quirky", "password", "repetition", "trojan_patch_vit", "diamonds")
+NODES = "embed,mlp.*,head.*.*"
+WIDTHS = (16, 64, 1024)
+
+
+def variations() -> dict[str, Detector]:
+    """The detectors in which one thing is changed."""
+    return {
+        **{f"edges: {most}": circuit_edges(most=most) for most in WIDTHS},
+        "edges: by variance": circuit_edges(by="variance"),
+        "edges: against the mean": circuit_edges(off="mean"),
+        "edges: shares": circuit_edges(shares=True),
+        "edges, one reader a block": edge_attribution(),
+        "nodes": ablated_attribution("zero", NODES),
+        "nodes: against the mean": ablated_attribution("mean", NODES),
+    }
+
+
+def panel_of(task: Task) -> tuple[Detector, ...]:
+    """All detectors of a task; with the baseline that its verdicts are against."""
+    several = (circuit_ancestor(),) if task.kind == "tampering" else ()
+    changed = (replace(one, name=name) for name, one in variations().items())
+    return (*task_panel(task, ("mahalanobis",)), *circuit_panel(), *several, *changed)
+
+
+def figures(
+    task: Task, seeds: int, size: str, folder: Path
+) -> tuple[dict[str, dict[str, Figure | None]], dict[str, str]]:
+    """Each detector's figures over the seeds, by column of the table; and which detectors do not run, and why."""
+    panel = panel_of(task)
+    cells = [
+        kept_cell(
+            task,
+            f"{task.name}-{size}-circuits",
+            panel,
+            lambda seed=seed: task.load(seed, size),
+            seed,
+            folder,
+        )
+        for seed in range(seeds)
+    ]
+    columns: dict[str, dict[str, Figure | None]] = {}
+    flagged: dict[str, list[float]] = {}
+    for row in all_seeds(cells, task):
+        if row.metric == AUROC:
+            columns.setdefault(row.slice, {})[row.detector] = figure(row)
+        elif row.metric == FALSE_ALARMS and row.slice in cells[0].about["benign"] and row.value is not None:
+            flagged.setdefault(row.detector, []).append(row.value)
+    # The mean over the kinds of benign shift, and how far the kinds lie apart.
+    columns["benign, flagged at 1%"] = {
+        one: (float(np.mean(rates)), (max(rates) - min(rates)) / 2) for one, rates in flagged.items()
+    }
+    return columns, {name: why for cell in cells for name, why in cell.skipped.items()}
+
+
+def reasons(skipped: Mapping[str, str]) -> str:
+    """One line for each reason, with the detectors that it keeps from running."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in skipped.items():
+        by_reason.setdefault(why, []).append(f"`{name}`")
+    return "\n".join(f"- {', '.join(names)}: {why}" for why, names in by_reason.items())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is missing, print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("runs/circuit_detectors"))
+    parser.add_argument("--tasks", nargs="+", choices=list(MODULES), default=list(TASKS))
+    parser.add_argument("--size", choices=("smoke", "small", "full"), default="small")
+    given = parser.parse_args(arguments)
+    folder = given.out / "cells"
+    folder.mkdir(parents=True, exist_ok=True)
+    results = {}
+    for task in find_tasks(given.tasks):
+        found, skipped = figures(task, given.seeds, given.size, folder)
+        results[task.name] = {"figures": found, "skipped": skipped}
+        print(f"\n{task.name}\n\n{markdown('AUROC', found)}")
+        if skipped:
+            print(f"\nNot run:\n\n{reasons(skipped)}")
+    (given.out / "circuit_detectors.json").write_text(
+        json.dumps({"seeds": given.seeds, "size": given.size, **results}, indent=1) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
