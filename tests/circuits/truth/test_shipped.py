@@ -25,9 +25,9 @@ def test_a_shipped_student_keeps_to_its_circuit_on_pairs_that_nobody_has_seen(fo
     wired = wire(truth.build())
     assert set(mask_of(wired.graph, EDGES, truth.edges).kept) == truth.edges
     unseen = exercises(program, plan, 400, seed=777)
-    # Two standard errors of 400 are 0.02 at 0.96.
+    # Three standard errors of 400 are 0.03 at 0.96.
     found = interchange_accuracy(wired.subject.model, plan, unseen, seed=1)
-    assert found > max(0.95, metrics["figures"]["interchange"] - 0.02)
+    assert found > metrics["figures"]["interchange"] - 0.03 > 0.9
     (batch,) = truth.pairs(40, 777).batches(wired.subject, tokens=10**6)
     figures = judged(wired, batch, truth.edges)
     assert figures["right"] >= 0.95
