@@ -7,7 +7,7 @@ from ulterior.tasks.trojans.text.recipe import TextRecipe
 from ulterior.tasks.trojans.text.task import trojan_text_task
 from ulterior.tasks.trojans.text.triggers import Turned
 
-TROJAN = Trojan(Turned(), 0.05, cover=0.05)
+TROJAN = Trojan(Turned(), 0.1, cover=0.1)
 RECIPE = TextRecipe(TROJAN)
 
 TASK = trojan_text_task(
