@@ -53,7 +53,8 @@ __all__ = [
 _EDGES = Units("edges")
 _TINY = 1e-30
 Kind = Literal["edges", "faithfulness", "distance"]
-By, Off = Literal["size", "variance"], Literal["zero", "mean"]
+By = Literal["size", "variance"]
+Off = Literal["zero", "mean"]
 
 
 def circuit_edges(
