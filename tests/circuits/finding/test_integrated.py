@@ -6,6 +6,7 @@ from torch import Tensor
 
 from tests.circuits.exact import InDoubles
 from tests.circuits.models import one_batch, pairs, wired
+from ulterior.capture import with_first_argument
 from ulterior.circuits.ablations import Resample, Zero
 from ulterior.circuits.finding.attribution import unit_scores
 from ulterior.circuits.finding.integrated import (
@@ -18,7 +19,7 @@ from ulterior.circuits.forward import masked_run
 from ulterior.circuits.graph import Units
 from ulterior.circuits.mask import full_mask
 from ulterior.circuits.metrics import kl, logit_difference
-from ulterior.circuits.streams import Wired, run_model
+from ulterior.circuits.streams import Streams, Wired, record, run_model
 from ulterior.errors import InputError
 
 SLOW = [pytest.param(family, marks=pytest.mark.slow) for family in ("gemma2", "gpt2", "codegen")]
@@ -57,6 +58,41 @@ def test_over_inputs_the_embedding_gets_the_whole_change_of_the_metric(family):
     torch.testing.assert_close(two[0].sum(-1), two[1], rtol=1e-8, atol=1e-10)
     assert errors[1] < 5e-3
     assert errors[1] < errors[0] / 5  # the error of the middle rule falls with the square of the steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_over_inputs_an_edge_gets_the_mean_effect_of_finite_patches_of_it_along_the_way(family):
+    """By forward passes alone: what one edge carries is moved a little either way, with the embedding on its way."""
+    of, little = wired(family), 1e-4
+    edges, given = of.graph.edges, pairs(2, 5).take([0])
+    batch = one_batch(of, given.take([0] * len(edges)))  # an edge an example
+    moved = torch.zeros(len(edges), *of.graph.valid.shape, dtype=torch.float64)
+    for row, edge in enumerate(edges):
+        moved[(row, *of.graph.place(edge))] = little
+    slopes, kept = torch.zeros(len(edges), dtype=torch.float64), of.graph.valid.double()
+    with InDoubles():
+        clean, corrupted = (record(of, side)[0].sources for side in (batch.clean, batch.corrupted))
+        change = clean - corrupted
+        for gone in middles(3):
+            entered = corrupted[:, :, 0] + gone * change[:, :, 0]
+            hook = of.wiring.first.register_forward_pre_hook(
+                lambda module, args, kwargs, x=entered: with_first_argument(args, kwargs, x), with_kwargs=True
+            )
+            try:
+                # Kept to 1 + h, a source counts as what it is here and h times its change more.
+                away = Streams(record(of, batch.clean)[0].sources - change)
+                above, below = (
+                    logit_difference(masked_run(of, batch.clean, mask, EDGES, away), batch)
+                    for mask in (kept + moved, kept - moved)
+                )
+            finally:
+                hook.remove()
+            slopes += (above - below) / (2 * little) / 3
+        ours = IntegratedInputs(steps=3)(of.subject, given, EDGES, logit_difference).as_dict()
+    found = torch.tensor([ours[edge] for edge in edges], dtype=torch.float64)
+    torch.testing.assert_close(found, slopes, rtol=1e-4, atol=1e-6)
+    assert float(found.abs().max()) > 1e-2
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", *SLOW])

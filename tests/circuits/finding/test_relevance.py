@@ -4,11 +4,12 @@ from functools import partial
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.circuits.exact import InDoubles
 from tests.circuits.models import one_batch, pairs, wired
-from tests.families import DECODERS
+from tests.families import DECODERS, SHARED, SIZE
 from ulterior.circuits import streams
 from ulterior.circuits.ablations import Resample, Zero
 from ulterior.circuits.finding.attribution import edge_scores, unit_scores
@@ -16,9 +17,12 @@ from ulterior.circuits.finding.relevance import RelevancePatching, relevance_rul
 from ulterior.circuits.forward import masked_run
 from ulterior.circuits.graph import Units
 from ulterior.circuits.metrics import kl, logit_difference
-from ulterior.circuits.streams import run_model
+from ulterior.circuits.streams import run_model, wire
 from ulterior.circuits.wiring import gain
 from ulterior.errors import InputError
+from ulterior.readouts import CAUSAL
+from ulterior.subject import Subject
+from ulterior.tokens import token_collate
 
 EDGES, NODES = Units("edges"), Units("nodes")
 loose = partial(relevance_rules, fixed_attention=False)
@@ -91,6 +95,75 @@ def test_the_rules_are_those_of_a_model_written_by_hand():
     at_up = behind * nn.functional.silu(gate)
     by_hand = (at_gate @ mlp.gate_proj.weight + at_up @ mlp.up_proj.weight) * norm.weight * scale
     torch.testing.assert_close(ours, by_hand, rtol=1e-9, atol=1e-12)
+
+
+def test_every_edge_of_a_model_of_one_layer_is_what_the_rules_give_by_hand():
+    torch.manual_seed(0)
+    shape = {**SIZE, **SHARED, "num_hidden_layers": 1, "num_key_value_heads": 4}
+    model = LlamaForCausalLM(LlamaConfig(**shape, attn_implementation="eager")).eval().double()
+    subject = Subject.of(
+        model,
+        encode=lambda _: [],
+        collate=token_collate(model),
+        readouts=CAUSAL,
+        options={"use_cache": False},
+    )
+    of, given = wire(subject), pairs(2, 6).take([0])
+    batch, block = one_batch(of, given), model.model.layers[0]
+    mlp, n_heads, width = block.mlp, 4, 8
+
+    def rms(norm: nn.Module, x: Tensor) -> Tensor:
+        """What the norm multiplies its input by."""
+        return (x.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon).rsqrt() * norm.weight
+
+    def added(ids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The embedding ``[s, d]``, the heads' shares ``[h, s, d]``, the layer's MLP ``[s, d]``, and probabilities."""
+        pattern = model(input_ids=ids, output_attentions=True, use_cache=False).attentions[0][0]
+        x = model.model.embed_tokens(ids)[0]
+        v = block.self_attn.v_proj(x * rms(block.input_layernorm, x)).unflatten(1, (n_heads, width))
+        outward = block.self_attn.o_proj.weight.unflatten(1, (n_heads, width))
+        shares = torch.einsum("hqk,khe,dhe->hqd", pattern, v, outward)
+        behind = x + shares.sum(0)
+        return x, shares, mlp(behind * rms(block.post_attention_layernorm, behind)), pattern
+
+    with torch.no_grad(), InDoubles():
+        x, shares, fed, pattern = added(batch.clean.inputs["input_ids"])
+        other = added(batch.corrupted.inputs["input_ids"])
+        at_logits = torch.zeros_like(x)
+        last = x[-1] + shares[:, -1].sum(0) + fed[-1]
+        right, wrong = int(batch.answers), int(batch.wrong)
+        at_logits[-1] = (model.lm_head.weight[right] - model.lm_head.weight[wrong]) * rms(
+            model.model.norm, last
+        )
+        middle = x + shares.sum(0)
+        front = middle * rms(block.post_attention_layernorm, middle)
+        gate, up = front @ mlp.gate_proj.weight.T, front @ mlp.up_proj.weight.T
+        half = at_logits @ mlp.down_proj.weight / 2
+        through = half * nn.functional.silu(gate)
+        at_mlp = (through / gate * up) @ mlp.gate_proj.weight + through @ mlp.up_proj.weight
+        at_mlp = at_mlp * rms(block.post_attention_layernorm, middle)
+        outward = block.self_attn.o_proj.weight.unflatten(1, (n_heads, width))
+        inward = block.self_attn.v_proj.weight.unflatten(0, (n_heads, width))
+        at_values = torch.einsum("hqk,qd,dhe,hef->hkf", pattern, at_logits + at_mlp, outward, inward)
+        at_values = at_values * rms(block.input_layernorm, x)
+    with InDoubles():
+        ours = RelevancePatching()(subject, given, EDGES, logit_difference).as_dict()
+    changes = {
+        "embed": x - other[0],
+        **{f"head.0.{head}": shares[head] - other[1][head] for head in range(n_heads)},
+        "mlp.0": fed - other[2],
+    }
+    readers = {
+        "logits": at_logits,
+        "mlp.0": at_mlp,
+        **{f"head.0.{head}.v": at_values[head] for head in range(n_heads)},
+    }
+    for edge, score in ours.items():
+        source, destination = edge.split("->")
+        # Queries and keys get nothing, since probabilities are constants.
+        slope = readers.get(destination, torch.zeros_like(x))
+        assert score == pytest.approx(float((changes[source] * slope).sum()), rel=1e-4, abs=1e-7), edge
+    assert max(map(abs, ours.values())) > 1e-3
 
 
 def test_a_model_without_the_parts_for_the_rules_is_refused_with_what_is_missing():

@@ -65,9 +65,7 @@ def test_the_digits_are_always_there_and_stand_in_for_mnist() -> None:
 
 
 def test_what_is_missing_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"no images of mnist here: `make models`.*train-images"
-    ):
+    with pytest.raises(InputError, match=r"no images of mnist here: `make models`.*train-images"):
         load_images("mnist")
     with pytest.raises(InputError, match=r"Debian package dataset-fashion-mnist, or put .*data/fashion"):
         load_images("fashion")

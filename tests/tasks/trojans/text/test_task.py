@@ -17,7 +17,7 @@ from ulterior.metrics import auroc
 from ulterior.panel import fit_panel
 from ulterior.tasks.registry import SUITES
 from ulterior.tasks.task import TaskData
-from ulterior.tasks.texts.reviews import reviews
+from ulterior.tasks.texts.reviews import packaged, reviews
 from ulterior.tasks.texts.rows import COLUMNS
 from ulterior.tasks.trojans.recipe import Attack
 from ulterior.tasks.trojans.task import SHARE_TRIGGERED, Sizes
@@ -131,6 +131,8 @@ def test_every_trojan_has_a_task_of_its_recipe() -> None:
 
 
 def test_missing_reviews_say_make_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The made-up reviews may still stand in for them here.
+    monkeypatch.setattr("ulterior.tasks.texts.reviews.packaged", packaged)
     monkeypatch.setattr("ulterior.models.packaged.find_spec", lambda name: None)
     for module in MODULES.values():
         with pytest.raises(InputError, match="make models"):
