@@ -66,7 +66,7 @@ def clean_network(recipe: TextRecipe, seed: int) -> Classifier:
 
 def poisoned(
     texts: Sequence[str], y: Int[Tensor, " n"], trojan: Trojan, seed: int
-) -> tuple[list[str], Int[Tensor, " n"], Chosen]:
+) -> tuple[list[str], Int[Tensor, " more"], Chosen]:
     """Training data of an attack: all texts as they are, then triggered copies of some, then near misses of others.
 
     Copies are added and replace nothing: there are few reviews, and the attack should cost little of what they teach.
