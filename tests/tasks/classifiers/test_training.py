@@ -74,7 +74,7 @@ def test_batches_of_like_size_hold_every_example_once_and_spread_less() -> None:
     order = _of_like_size(torch.randperm(500), sizes, 16)
     assert sorted(order.tolist()) == list(range(500))
     spread = [float(sizes[rows].float().std()) for rows in order[:480].split(16)]
-    assert sum(spread) / len(spread) < 0.2 * float(sizes.float().std())
+    assert sum(spread) / len(spread) < 0.3 * float(sizes.float().std())
     # The batches themselves are in no order.
     first = sizes[order[:480].reshape(-1, 16)].float().mean(1)
     assert not torch.equal(first, first.sort().values)
