@@ -14,20 +14,19 @@ is flagged at a nominal 1%, and writes `ablations.json` beside the cells.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from controlled import Figure, all_seeds, figure, kept_cell, markdown
+from controlled import Figure, all_seeds, figure, kept_cell, markdown, parser
 
 from ulterior.bench.run import task_panel
 from ulterior.bench.table import AUROC, FALSE_ALARMS
 from ulterior.examples import concat
 from ulterior.subject import Subject
-from ulterior.tasks.registry import MODULES, find_tasks
+from ulterior.tasks.registry import find_tasks
 from ulterior.tasks.task import Task, TaskData
 
 TASKS = (
@@ -152,14 +151,7 @@ def figures(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
-    parser.add_argument("--tasks", nargs="+", choices=list(MODULES), default=list(TASKS))
-    parser.add_argument("--size", choices=("smoke", "small", "full"), default="small")
-    given = parser.parse_args(arguments)
+    given = parser(__doc__ or "", "ablations", TASKS).parse_args(arguments)
     folder = given.out / "cells"
     folder.mkdir(parents=True, exist_ok=True)
     results = {}

@@ -18,21 +18,20 @@ beside the cells.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from controlled import Figure, all_seeds, figure, kept_cell, markdown
+from controlled import Figure, all_seeds, figure, kept_cell, markdown, parser
 
 from ulterior.bench.run import task_panel
 from ulterior.bench.table import AUROC, FALSE_ALARMS
 from ulterior.detectors.circuits import circuit_ancestor, circuit_edges, circuit_panel
 from ulterior.detectors.detector import Detector
 from ulterior.detectors.features import ablated_attribution, edge_attribution
-from ulterior.tasks.registry import MODULES, find_tasks
+from ulterior.tasks.registry import find_tasks
 from ulterior.tasks.task import Task
 
 TASKS = ("quirky", "password", "repetition", "trojan_patch_vit", "diamonds")
@@ -100,14 +99,7 @@ def reasons(skipped: Mapping[str, str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("runs/circuit_detectors"))
-    parser.add_argument("--tasks", nargs="+", choices=list(MODULES), default=list(TASKS))
-    parser.add_argument("--size", choices=("smoke", "small", "full"), default="small")
-    given = parser.parse_args(arguments)
+    given = parser(__doc__ or "", "circuit_detectors", TASKS).parse_args(arguments)
     folder = given.out / "cells"
     folder.mkdir(parents=True, exist_ok=True)
     results = {}

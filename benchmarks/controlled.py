@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
 from ulterior.bench.table import Row, tabulate
 from ulterior.detectors.detector import Detector
 from ulterior.panel import PanelSettings
+from ulterior.tasks.registry import MODULES
 from ulterior.tasks.task import Task, TaskData
 
 HELD_OUT = 0.3
@@ -66,3 +68,13 @@ def markdown(corner: str, columns: Mapping[str, Mapping[str, Figure | None]]) ->
 def written(one: Figure | None) -> str:
     """``.910 ± .020``."""
     return "–" if one is None else f"{one[0]:.3f} ± {one[1]:.3f}".replace("0.", ".")
+
+
+def parser(about: str, name: str, tasks: Sequence[str]) -> argparse.ArgumentParser:
+    """What a study of several tasks is told: seeds, tasks, size, and the folder ``out``."""
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--seeds", type=int, default=3)
+    made.add_argument("--out", type=Path, default=Path("runs") / name)
+    made.add_argument("--tasks", nargs="+", choices=list(MODULES), default=list(tasks))
+    made.add_argument("--size", choices=("smoke", "small", "full"), default="small")
+    return made
