@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from controlled import Figure, all_seeds, figure, kept_cell, markdown, parser
+from controlled import Figure, all_seeds, benign_flagged, figure, kept_cell, markdown, parser
 
 from ulterior.bench.run import task_panel
-from ulterior.bench.table import AUROC, FALSE_ALARMS
+from ulterior.bench.table import AUROC
 from ulterior.examples import concat
 from ulterior.subject import Subject
 from ulterior.tasks.registry import find_tasks
@@ -136,17 +136,7 @@ def figures(
     rows = all_seeds(cells, task)
     headline = cells[0].slices[0]
     found = {row.detector: figure(row) for row in rows if row.metric == AUROC and row.slice == headline}
-    flagged: dict[str, list[float]] = {}
-    for row in rows:
-        if row.metric == FALSE_ALARMS and row.slice in cells[0].about["benign"] and row.value is not None:
-            flagged.setdefault(row.detector, []).append(row.value)
-    return {
-        "AUROC": found,
-        # The mean over the kinds of benign shift, and how far the kinds lie apart.
-        "benign, flagged at 1%": {
-            one: (float(np.mean(rates)), (max(rates) - min(rates)) / 2) for one, rates in flagged.items()
-        },
-    }
+    return {"AUROC": found, "benign, flagged at 1%": {**benign_flagged(rows, cells[0].about["benign"])}}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,11 +23,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from controlled import Figure, all_seeds, figure, kept_cell, markdown, parser
+from controlled import Figure, all_seeds, benign_flagged, figure, kept_cell, markdown, parser
 
 from ulterior.bench.run import task_panel
-from ulterior.bench.table import AUROC, FALSE_ALARMS
+from ulterior.bench.table import AUROC
 from ulterior.detectors.circuits import circuit_ancestor, circuit_edges, circuit_panel
 from ulterior.detectors.detector import Detector
 from ulterior.detectors.features import ablated_attribution, edge_attribution
@@ -76,16 +75,11 @@ def figures(
         for seed in range(seeds)
     ]
     columns: dict[str, dict[str, Figure | None]] = {}
-    flagged: dict[str, list[float]] = {}
-    for row in all_seeds(cells, task):
+    rows = all_seeds(cells, task)
+    for row in rows:
         if row.metric == AUROC:
             columns.setdefault(row.slice, {})[row.detector] = figure(row)
-        elif row.metric == FALSE_ALARMS and row.slice in cells[0].about["benign"] and row.value is not None:
-            flagged.setdefault(row.detector, []).append(row.value)
-    # The mean over the kinds of benign shift, and how far the kinds lie apart.
-    columns["benign, flagged at 1%"] = {
-        one: (float(np.mean(rates)), (max(rates) - min(rates)) / 2) for one, rates in flagged.items()
-    }
+    columns["benign, flagged at 1%"] = {**benign_flagged(rows, cells[0].about["benign"])}
     return columns, {name: why for cell in cells for name, why in cell.skipped.items()}
 
 

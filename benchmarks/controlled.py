@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
-from ulterior.bench.table import Row, tabulate
+from ulterior.bench.table import FALSE_ALARMS, Row, tabulate
 from ulterior.detectors.detector import Detector
 from ulterior.panel import PanelSettings
 from ulterior.tasks.registry import MODULES
@@ -45,6 +45,15 @@ def kept_cell(
 def all_seeds(cells: Sequence[Cell], task: Task) -> list[Row]:
     """The figures over all seeds; detectors that could not be fitted are absent."""
     return [row for row in tabulate(cells, baseline=task.baseline, alpha=0.01) if row.seed is None]
+
+
+def benign_flagged(rows: Sequence[Row], benign: Sequence[str]) -> dict[str, Figure]:
+    """What each detector flags of the benign kinds: the mean over them, and half of how far they lie apart."""
+    flagged: dict[str, list[float]] = {}
+    for row in rows:
+        if row.metric == FALSE_ALARMS and row.slice in benign and row.value is not None:
+            flagged.setdefault(row.detector, []).append(row.value)
+    return {one: (sum(rates) / len(rates), (max(rates) - min(rates)) / 2) for one, rates in flagged.items()}
 
 
 def figure(row: Row) -> Figure | None:
