@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
+from ulterior.bench.cells import Cell, CellKey, read_cell, write_cell
+from ulterior.bench.running import run_cell
 from ulterior.bench.table import FALSE_ALARMS, Row, tabulate
 from ulterior.detectors.detector import Detector
 from ulterior.panel import PanelSettings

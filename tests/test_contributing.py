@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.subjects import counted_subject, points
-from ulterior.bench.cells import CellKey, run_cell
+from ulterior.bench.cells import CellKey
+from ulterior.bench.running import run_cell
 from ulterior.detectors.catalogue import anomaly_panel
 from ulterior.panel import PanelSettings, fit_panel
 

@@ -221,8 +221,8 @@ from ulterior.bench import run as bench_run
 from ulterior.panel import PanelSettings
 bench_run.find_tasks = lambda names: (test_bench.TOY,)
 original = bench_run.run_cell
-def slow(*arguments):
-    cell = original(*arguments)
+def slow(*arguments, **keywords):
+    cell = original(*arguments, **keywords)
     print("cell", arguments[3].seed, flush=True)
     if arguments[3].seed == 1:
         time.sleep(60)

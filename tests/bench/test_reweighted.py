@@ -11,8 +11,9 @@ from torch import nn
 
 from tests.bench.test_bench import TOY, load
 from tests.families import tiny, tokenizer
-from ulterior.bench.cells import CellKey, run_cell
+from ulterior.bench.cells import CellKey
 from ulterior.bench.reweighted import Sample, Teach, reweighted_variants
+from ulterior.bench.running import run_cell
 from ulterior.bench.table import tabulate
 from ulterior.bench.text import bench_text
 from ulterior.bench.variant import Variant, named_variants

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from tests.families import CONFIGS, tokenizer
 from tests.measurement.readings import MARKER, rows
 from tests.subjects import counted_subject
 from ulterior.bench import run as bench_run
-from ulterior.bench.cells import CellKey, read_cell, run_cell, write_cell
+from ulterior.bench.cells import CellKey, read_cell, write_cell
 from ulterior.bench.costs import reading_costs
 from ulterior.bench.run import Bench, run_bench, task_methods
+from ulterior.bench.running import run_cell
 from ulterior.bench.variant import Built, Variant
 from ulterior.bench.variants import TrainFurther, tampering_variants, task_variants
 from ulterior.detectors.catalogue import confidence, mahalanobis, surface_length
@@ -158,6 +160,43 @@ def test_a_variant_that_cannot_be_built_is_skipped_with_its_reason_and_the_cell_
     assert again is not None
     same(again.scores["mahalanobis_louder"], found.scores["mahalanobis_louder"])
     assert again.about == found.about
+
+
+def test_what_was_done_before_an_interruption_is_taken_up_again(tmp_path, monkeypatch):
+    whole, names = cell(variant(3.0, "a"), variant(5.0, "b")), ("a", "b")
+    built: list[float] = []
+
+    def build(self: Louder, data: TaskData, folder: Path, seed: int) -> Built:
+        if len(built) == 1:
+            built.append(0.0)
+            raise KeyboardInterrupt
+        built.append(self.by)
+        return Built(louder(self.by), Cost(0.5, 0.5), Cost(2.0))
+
+    monkeypatch.setattr(Louder, "__call__", build)
+    variants = tuple(variant(by, name) for by, name in zip((3.0, 5.0), names, strict=True))
+    run = partial(run_cell, TOY, load(0, "smoke"), PANEL, whole.key, SETTINGS, variants, parts=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    again = run()
+    assert built == [3.0, 0.0, 5.0], "the first is not made twice"
+    assert list(again.scores) == list(whole.scores)
+    for name in whole.scores:
+        same(again.scores[name], whole.scores[name])
+    without = {"seconds", "total_seconds", "variants"}
+    assert {k: v for k, v in again.about.items() if k not in without} == {
+        k: v for k, v in whole.about.items() if k not in without
+    }
+    assert list(again.about["variants"]) == [*names]
+    # The panel of the own subject is the cell of a run without variants.
+    assert read_cell(replace(whole.key, variants=()), tmp_path) is not None
+
+
+def test_a_variant_that_could_not_be_built_is_tried_again(tmp_path):
+    no = Variant("no", "none", Impossible(), (replace(confidence(), name="impossible"),))
+    key = CellKey("toy", "smoke", 0, tuple(map(repr, PANEL)), SETTINGS.held_out, (repr(no),))
+    run_cell(TOY, load(0, "smoke"), PANEL, key, SETTINGS, (no,), parts=tmp_path)
+    assert read_cell(replace(key, detectors=()), tmp_path) is None
 
 
 def test_names_that_repeat_among_subjects_are_refused():

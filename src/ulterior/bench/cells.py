@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ulterior.bench.costs import NOTHING, reading_costs
-from ulterior.bench.measured import measurement_aurocs
-from ulterior.bench.variant import Built, Variant
-from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
 from ulterior.examples import Examples
-from ulterior.fitting import PASS
-from ulterior.panel import DetectorScores, PanelSettings, fit_panel, split_trusted
-from ulterior.tasks.task import Task, TaskData
+from ulterior.panel import DetectorScores
 from ulterior.version import __version__
 
 META = b"ulterior"
@@ -103,137 +95,6 @@ class Cell:
     def group(self, name: str) -> np.ndarray:
         """Rows of a group."""
         return np.flatnonzero(self.examples["group"] == name)
-
-
-@dataclass(eq=False)
-class _Result:
-    """What the panels of a cell, one after the other, have brought so far; by detector."""
-
-    scores: dict[str, DetectorScores] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    costs: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    measurement: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    n_calibration: int = 0
-
-
-def run_cell(
-    task: Task,
-    data: TaskData,
-    panel: Sequence[Detector],
-    key: CellKey,
-    settings: PanelSettings,
-    variants: Sequence[Variant] = (),
-    folder: Path = Path("variants"),
-) -> Cell:
-    """Fit the panel on one seed of a task and score its test examples: one forward pass for each example.
-
-    Args:
-        task: The task.
-        data: Its seed.
-        panel: Detectors over the task's own subject.
-        key: What the cell is the result of.
-        settings: How panels are fitted; the same for all of them.
-        variants: Panels over other subjects; one that cannot be built is skipped with its reason.
-        folder: Where variants keep what they train.
-
-    Raises:
-        InputError: names that repeat, or a panel of the task's own that cannot be fitted.
-    """
-    started = time.perf_counter()
-    every = (*panel, *(detector for variant in variants for detector in variant.panel))
-    _check_names(every)
-    result = _Result()
-    result.seconds[PASS] = _run_panel(panel, Built(data.subject), data, settings, result)
-    others = {
-        variant.name: _run_variant(variant, data, settings, folder, result, key.seed) for variant in variants
-    }
-    text = task.columns["text"]
-    columns: dict[str, Any] = {
-        "row": np.arange(len(data.test)),
-        "text": data.test[text],
-        "group": data.test["group"],
-    }
-    for one in data.slices:
-        label = np.full(len(data.test), OUTSIDE)
-        rows, labels = one.rows(data.test)
-        label[rows] = labels
-        columns[f"slice.{one.name}"] = label
-    about = {
-        "subject": data.subject.name,
-        "fingerprint": data.subject.fingerprint(),
-        "slices": [one.name for one in data.slices],
-        "benign": list(data.benign),
-        "n_trusted": len(data.trusted),
-        "n_untrusted": len(data.untrusted or ()),
-        "n_test": len(data.test),
-        "n_measured": len(data.measured or ()),
-        "n_calibration": result.n_calibration,
-        "at": task.at,
-        "seconds": {name: round(spent, 4) for name, spent in result.seconds.items()},
-        "total_seconds": round(time.perf_counter() - started, 2),
-        "roles": {detector.name: detector.role for detector in every},
-        "families": {detector.name: detector.family for detector in every},
-        "abouts": {detector.name: detector.about for detector in every},
-        "modes": {detector.name: detector.mode for detector in every},
-        "costs": result.costs,
-        "measurement": result.measurement,
-        **({"variants": others} if variants else {}),
-    }
-    return Cell(key, Examples.of(**columns), result.scores, about, result.skipped)
-
-
-def _run_panel(
-    panel: Sequence[Detector], built: Built, data: TaskData, settings: PanelSettings, result: _Result
-) -> float:
-    """Fit a panel on its subject and score the test examples; returns the seconds of the passes."""
-    # Untrusted examples that no detector of the panel compares with are not read.
-    untrusted = data.untrusted if any(one.mode == "offline" for one in panel) else None
-    fitted = fit_panel(
-        panel, built.subject, data.trusted, untrusted, condition=data.condition, settings=settings
-    )
-    scores = fitted.score(built.subject, data.test, settings)
-    ready = [one.detector for one in fitted.detectors]
-    reading = reading_costs(ready, built.subject, data.test, built.reading)
-    result.scores |= scores
-    result.skipped |= fitted.skipped
-    result.seconds |= {name: spent for name, spent in fitted.seconds.items() if name != PASS}
-    result.costs |= {
-        name: {"training": asdict(built.training + one), "scoring": asdict(one)}
-        for name, one in reading.items()
-    }
-    network = built.measures or built.subject
-    if data.measured is not None and (said := measurement_aurocs(network, data.measured)):
-        result.measurement |= {name: said for name, one in reading.items() if one != NOTHING}
-    result.n_calibration = next(iter(fitted.calibrations.values())).n
-    return fitted.seconds[PASS]
-
-
-def _run_variant(
-    variant: Variant, data: TaskData, settings: PanelSettings, folder: Path, result: _Result, seed: int
-) -> dict[str, Any]:
-    """Build and run a variant; returns what is to be said of it."""
-    started = time.perf_counter()
-    about: dict[str, Any] = {"about": variant.about, "detectors": [one.name for one in variant.panel]}
-    try:
-        # The examples that calibrate are kept from whatever is trained, as they are kept from every fit.
-        rows, _ = split_trusted(data.trusted, data.condition, settings)
-        built = variant.build(replace(data, trusted=data.trusted.take(rows)), folder, seed)
-        about["build_seconds"] = round(time.perf_counter() - started, 2)
-        about["pass_seconds"] = round(_run_panel(variant.panel, built, data, settings, result), 4)
-        about |= {"subject": built.subject.name, "fingerprint": built.subject.fingerprint()}
-    except InputError as error:
-        result.skipped |= {detector.name: str(error) for detector in variant.panel}
-    return about
-
-
-def _check_names(detectors: Sequence[Detector]) -> None:
-    names = [detector.name for detector in detectors]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise InputError(
-            f"detectors of one cell need different names, whatever subject they read; repeated: {', '.join(repeated)}"
-        )
 
 
 def write_cell(cell: Cell, folder: Path) -> None:

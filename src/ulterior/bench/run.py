@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ulterior.bench.cells import Cell, CellKey, read_cell, run_cell, write_cell
+from ulterior.bench.cells import Cell, CellKey, read_cell, write_cell
+from ulterior.bench.running import run_cell
 from ulterior.bench.table import Row, corrected, tabulate
 from ulterior.bench.text import bench_text
 from ulterior.bench.variant import Variant, named_variants
@@ -185,6 +186,7 @@ def _cell(
     n = len(panel) + sum(len(variant.panel) for variant in variants)
     print(f"{task.name} seed {seed}: {n} detectors, {len(data.test)} test examples", file=sys.stderr)
     settings = replace(config.panel, seed=seed)
-    cell = run_cell(task, data, panel, key, settings, variants, config.out / "variants")
+    trained = config.out / "variants"
+    cell = run_cell(task, data, panel, key, settings, variants, trained=trained, parts=folder)
     write_cell(cell, folder)
     return cell

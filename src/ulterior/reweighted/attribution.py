@@ -22,6 +22,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
+from tqdm import tqdm
 
 from ulterior.examples import Examples
 from ulterior.reweighted.answers import Answers, log_odds, loss
@@ -103,9 +104,11 @@ def draw_weights(subject: Subject, trusted: Examples, sampling: Sampling = SAMPL
             said = answers(subject, see(subject, batch, space.weights(leaves)).output, batch)
             value = loss(said, own[torch.from_numpy(rows)].to(said.device)).mean()
             found = torch.autograd.grad(value, leaves, allow_unused=True)
+        bar.update()
         return [torch.zeros_like(u) if g is None else g for u, g in zip(point, found, strict=True)]
 
-    with torch.inference_mode(False), torch.no_grad():
+    bar = tqdm(total=sampling.chains.steps, desc="sample weights", unit="step", leave=False, disable=None)
+    with bar, torch.inference_mode(False), torch.no_grad():
         generator = Generator().manual_seed(seed)
         points = langevin(gradient, space.own(), sampling.chains, generator)
         weights = tuple(space.weights(point) for point in points)

@@ -20,6 +20,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
+from tqdm import tqdm
 
 from ulterior.errors import InputError
 from ulterior.examples import Examples
@@ -111,7 +112,8 @@ def teach(subject: Subject, trusted: Examples, teaching: Teaching, seed: int = 0
             forward += len(given)
         optimiser = torch.optim.Adam(point, lr=teaching.rate)
         order = orders(len(given), teaching.batch, seed)
-        for step in range(teaching.steps):
+        steps = tqdm(range(teaching.steps), f"learn {teaching.goal}", unit="step", leave=False, disable=None)
+        for step in steps:
             rows = next(order)
             for group in optimiser.param_groups:
                 group["lr"] = teaching.rate * 0.5 * (1 + math.cos(math.pi * step / teaching.steps))
