@@ -8,10 +8,10 @@ beside the cells.
 
 - `mahalanobis`: activations, at the task's sites.
 - `circuit_edges`: attributions of the 256 edges that are largest on trusted examples, held against nothing.
+- `circuit_shares`: the same, as shares of the sum of all sizes.
 - `circuit_faithfulness`, `circuit_distance`, `circuit_ancestor` (of the edges of two outputs; where there are several).
 - `edges: ...`: `circuit_edges` with one thing changed: how many edges are read, whether they are chosen by size or by
-  variance on trusted examples, whether they are held against the trusted mean, whether they are shares of the sum of
-  all sizes.
+  variance on trusted examples, whether they are held against the trusted mean.
 - `edges, one reader a block`: the coarser edges that take no pass of their own.
 - `nodes`, `nodes: against the mean`: attributions of embedding, heads and feed-forward layers.
 """
@@ -44,7 +44,6 @@ def variations() -> dict[str, Detector]:
         **{f"edges: {most}": circuit_edges(most=most) for most in WIDTHS},
         "edges: by variance": circuit_edges(by="variance"),
         "edges: against the mean": circuit_edges(off="mean"),
-        "edges: shares": circuit_edges(shares=True),
         "edges, one reader a block": edge_attribution(),
         "nodes": ablated_attribution("zero", NODES),
         "nodes: against the mean": ablated_attribution("mean", NODES),

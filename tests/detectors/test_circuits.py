@@ -11,13 +11,13 @@ from tests.families import VOCAB, texts
 from tests.features.test_attributions import subject_of
 from tests.test_serialise import through_disk
 from ulterior.bench.costs import reading_costs
-from ulterior.detectors.circuits import circuit_ancestor, circuit_panel
+from ulterior.detectors.circuits import circuit_ancestor, circuit_edges, circuit_panel, circuit_shares
 from ulterior.examples import Examples, concat
 from ulterior.measurement.methods import Cost
 from ulterior.metrics import auroc
 from ulterior.panel import fit_panel
 
-NAMES = ["circuit_edges", "circuit_faithfulness", "circuit_distance"]
+NAMES = ["circuit_edges", "circuit_shares", "circuit_faithfulness", "circuit_distance"]
 LENGTH = 8
 
 
@@ -47,12 +47,32 @@ def test_other_edges_are_found_in_texts_of_other_words_and_fresh_trusted_texts_a
     assert [one.detector.name for one in panel.detectors] == NAMES
     scores = panel.score(subject, concat([usual, other]))
     found = {name: auroc(scores[name].fused, np.repeat([0, 1], 60)).value for name in scores}
-    assert (found["circuit_edges"] or 0) > 0.95, found
+    assert min(found["circuit_edges"] or 0, found["circuit_shares"] or 0) > 0.95, found
     assert (found["circuit_distance"] or 0) > 0.9, found
     for name, said in scores.items():
         assert (said.p[:60] <= 0.05).mean() < 0.25, name
     costs = reading_costs([one.detector for one in panel.detectors], subject, usual)
-    assert costs == dict(zip(NAMES, (Cost(2.0, 1.0), Cost(2.0), Cost(2.0, 1.0)), strict=True))
+    assert costs == dict(zip(NAMES, (Cost(2.0, 1.0), Cost(2.0, 1.0), Cost(2.0), Cost(2.0, 1.0)), strict=True))
+
+
+@pytest.mark.filterwarnings("ignore::ulterior.scores.shrinkage.SmallSampleWarning")
+def test_shares_do_not_ask_how_large_the_output_is_and_edges_do():
+    subject = subject_of("llama")
+    as_it_is, large = (
+        replace(
+            subject,
+            readouts={**subject.readouts, "behaviour": lambda out, batch, by=by: by * last_logit(out, batch)},
+        )
+        for by in (1.0, 10.0)
+    )
+    trusted, others = texts_of(range(4), 160, 0), texts_of(range(4), 40, 1)
+    panel = fit_panel((circuit_edges(), circuit_shares()), as_it_is, trusted)
+    before, after = (panel.score(one, others) for one in (as_it_is, large))
+    np.testing.assert_allclose(
+        after["circuit_shares"].fused, before["circuit_shares"].fused, rtol=1e-3, atol=1e-4
+    )
+    assert (after["circuit_edges"].p <= 0.05).all()
+    assert (after["circuit_shares"].p <= 0.05).mean() < 0.25
 
 
 def test_every_detector_goes_through_the_disk_and_an_ancestor_costs_a_backward_pass_a_sensor():

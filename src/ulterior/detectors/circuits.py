@@ -11,7 +11,14 @@ from ulterior.features import circuits
 from ulterior.scores.above import Above
 from ulterior.scores.gaussian import Mahalanobis
 
-__all__ = ["circuit_ancestor", "circuit_distance", "circuit_edges", "circuit_faithfulness", "circuit_panel"]
+__all__ = [
+    "circuit_ancestor",
+    "circuit_distance",
+    "circuit_edges",
+    "circuit_faithfulness",
+    "circuit_panel",
+    "circuit_shares",
+]
 
 CIRCUITS = "circuits"
 
@@ -28,6 +35,13 @@ def circuit_edges(
     about = "Mahalanobis on the largest edges, with q, k, v apart"
     feature = circuits.circuit_edges(of, most, by=by, off=off, shares=shares)
     return Detector("circuit_edges", feature, Mahalanobis(), CIRCUITS, about)
+
+
+def circuit_shares(of: str = "behaviour", most: int = 256) -> Detector:
+    """The same edges, as shares of the sizes of all: which edges carry the output, however sure it is."""
+    about = "Mahalanobis on the largest edges' shares of all"
+    feature = circuits.circuit_edges(of, most, shares=True)
+    return Detector("circuit_shares", feature, Mahalanobis(), CIRCUITS, about)
 
 
 def circuit_faithfulness(of: str = "behaviour", size: int = 256) -> Detector:
@@ -51,4 +65,4 @@ def circuit_ancestor(of: str = "sensors") -> Detector:
 
 def circuit_panel(of: str = "behaviour") -> tuple[Detector, ...]:
     """Those that hold one output against the trusted circuit."""
-    return circuit_edges(of), circuit_faithfulness(of), circuit_distance(of)
+    return circuit_edges(of), circuit_shares(of), circuit_faithfulness(of), circuit_distance(of)
