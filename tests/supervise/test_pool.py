@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from tests.subjects import counted_subject, points
 from tests.supervise.planted import DETECTORS, FEATURE, SETTINGS, WITH_CEILING, planted_pool, tables
-from ulterior.detectors.catalogue import mahalanobis, surface
+from ulterior.detectors.catalogue import confidence, mahalanobis, surface
+from ulterior.detectors.features import ablated_attribution
 from ulterior.errors import InputError
 from ulterior.features.activations import activations
 from ulterior.features.reading import read
@@ -42,6 +45,19 @@ def test_scores_are_those_of_a_panel_that_was_fitted_the_usual_way():
     np.testing.assert_allclose(
         pool.site_p, panel.score(counted_subject(), untrusted)["mahalanobis"].site_p, rtol=1e-4
     )
+
+
+def test_what_must_know_trusted_examples_first_may_rank_and_what_cannot_be_read_is_said():
+    trusted, untrusted, _ = tables()
+    attributed = ablated_attribution("mean", "first")
+    broken = replace(mahalanobis(activations("nowhere")), name="broken")
+    pool, _, _ = planted_pool(detectors=(attributed, broken, confidence()), start=attributed.name)
+    panel = fit_panel([attributed], counted_subject(), trusted, settings=SETTINGS)
+    expected = panel.score(counted_subject(), untrusted)[attributed.name].fused
+    np.testing.assert_allclose(pool.suspects.scores[attributed.name], expected, rtol=1e-4, atol=1e-4)
+    assert "nowhere" in pool.skipped["broken"]
+    with pytest.raises(InputError, match=r"'broken', which ranks first, cannot be fitted: .*nowhere"):
+        planted_pool(detectors=(broken, confidence()), start="broken")
 
 
 def test_the_probe_reads_its_keys_side_by_side_and_rows_keep_their_numbers():

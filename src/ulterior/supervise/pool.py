@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
 from ulterior.examples import Examples, concat
 from ulterior.features.feature import Feature, Values
-from ulterior.features.reading import read
+from ulterior.features.preparing import prepare
+from ulterior.features.reading import begin
 from ulterior.fitting import FittedDetector, Fitters, Seconds, fit_scores, score_stream, timed
 from ulterior.panel import PanelSettings, split_trusted
 from ulterior.scores.linear import vectors
@@ -116,7 +117,7 @@ def fill_pool(
         settings: Shares, seed, batch size, scratch folder.
 
     Raises:
-        InputError: too few examples, no suspects, or a start detector that could not be fitted.
+        InputError: too few examples, no suspects, or a start detector that cannot be read or fitted.
     """
     settings = settings or PanelSettings()
     if start not in {detector.name for detector in detectors}:
@@ -125,7 +126,23 @@ def fill_pool(
     examples, sizes = concat(parts), [len(part) for part in parts]
     groups = _groups(trusted, untrusted, sizes, condition, settings)
     features = list(dict.fromkeys([probe, *(detector.feature for detector in detectors)]))
-    seconds: Seconds = {}
+    fitted_on = trusted.take(np.flatnonzero(groups["trusted"][: len(trusted)]))
+    ready, unread = prepare(
+        features, subject, fitted_on, seed=settings.seed, batch_tokens=settings.batch_tokens
+    )
+    stream, refused = begin(
+        subject,
+        examples,
+        list(ready.values()),
+        batch_tokens=settings.batch_tokens,
+        progress="read" if settings.progress else None,
+    )
+    unread |= {feature: refused[one] for feature, one in ready.items() if one in refused}
+    unfit = {one.name: unread[one.feature] for one in detectors if one.feature in unread}
+    if probe in unread or start in unfit:
+        raise InputError(unread.get(probe) or _no_start(start, unfit[start]))
+    detectors = [replace(one, feature=ready[one.feature]) for one in detectors if one.name not in unfit]
+    probe, seconds = ready[probe], Seconds()
     with tempfile.TemporaryDirectory(prefix="ulterior-", dir=settings.scratch) as scratch:
         folder = Path(scratch)
         fitters = Fitters(detectors, groups, folder)
@@ -135,13 +152,6 @@ def fill_pool(
         }
         spill = Spill(folder)
         later = groups["held"] | groups["suspects"] | groups["test"]
-        stream = read(
-            subject,
-            examples,
-            features,
-            batch_tokens=settings.batch_tokens,
-            progress="read" if settings.progress else None,
-        )
         for rows, reading in timed(stream, seconds):
             fitters.update(rows, reading)
             for one in kept.values():
@@ -149,7 +159,7 @@ def fill_pool(
             spill.append(rows, reading, keep=later[rows])
         fitted, skipped = fit_scores(detectors, fitters, examples, seconds)
         if start in skipped:
-            raise InputError(f"the detector '{start}', which ranks first, cannot be fitted: {skipped[start]}")
+            raise InputError(_no_start(start, skipped[start]))
         raw = score_stream(fitted, spill.replay(), len(examples), seconds)
         keys = kept["suspects"].keys
         stored = {name: one.finish() for name, one in kept.items() if groups[name].any()}
@@ -176,9 +186,13 @@ def fill_pool(
         seen("suspects", sizes[0]),
         calibrations[start](raw[start][stored["suspects"][1]]).site_p,
         seen("test", sizes[0] + sizes[1]) if test is not None else None,
-        dict(skipped),
+        unfit | skipped,
         {name: round(spent, 3) for name, spent in seconds.items()},
     )
+
+
+def _no_start(start: str, why: str) -> str:
+    return f"the detector '{start}', which ranks first, cannot be fitted: {why}"
 
 
 def _groups(

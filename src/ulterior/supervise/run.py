@@ -62,7 +62,8 @@ class Supervise:
             untrusted ones where labels come from it.
         measurements: Column with lists of measurements; examined are the examples on which all are positive.
         labels_from: Who labels: the truth `column`, or a `person`.
-        start: The detector that ranks before there are labels.
+        start: The detector that ranks before there are labels: any that `bench --detectors` takes, but for those of
+            other weights.
         strategies: Which suspects are labelled: `anomalous`, `half` (anomalous, half at random), `least_confident`,
             `random`. All by default; `anomalous` alone where a person labels or nothing is evaluated. The monitor is
             that of the first.

@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from ulterior.audit.monitor import SubjectOptions
-from ulterior.detectors.catalogue import activation_panel, anomaly_panel, ceiling, chosen, tampering_panel
+from ulterior.detectors.catalogue import activation_panel, ceiling, chosen
 from ulterior.detectors.detector import Detector
+from ulterior.detectors.panels import further_panel, named_panel
 from ulterior.errors import InputError
 from ulterior.examples import Examples, load_examples
 from ulterior.features.activations import activations
@@ -51,8 +52,7 @@ class Prepared:
 
 def task_detectors(task: Task, start: str) -> tuple[tuple[Detector, ...], Feature]:
     """The start detector, the subject's confidence and the references of a task; and what its ceiling reads."""
-    make = tampering_panel if task.kind == "tampering" else anomaly_panel
-    panel = make(task.sites, task.at, columns=task.columns)
+    panel = named_panel(task.sites, task.at, columns=task.columns, tampering=task.kind == "tampering")
     names = [detector.name for detector in panel]
     wanted = [start, CONFIDENCE, *(name for name in REFERENCES if name in names)]
     probe = next(detector.feature for detector in panel if detector.role == "ceiling")
@@ -138,7 +138,7 @@ class Files:
         """The start detector, confidence, and with a labelled untrusted set the ceiling; and what the probe reads."""
         at: Any = int(self.at) if self.at.lstrip("-").isdigit() else self.at
         probe = activations(self.probe_sites, at=at)
-        panel = activation_panel(self.sites, at)
+        panel = (*activation_panel(self.sites, at), *further_panel(self.sites, at))
         if self.labelled and self.test is not None:
             panel = (*panel, ceiling(probe, str(self.truth)))
         wanted = [self.start, CONFIDENCE, *(one.name for one in panel if one.role == "ceiling")]
