@@ -12,7 +12,7 @@ from torch import nn
 from tests.bench.test_bench import TOY, load
 from tests.families import tiny, tokenizer
 from ulterior.bench.cells import CellKey
-from ulterior.bench.reweighted import Sample, Teach, reweighted_variants
+from ulterior.bench.reweighted import FEW_DRAWS, FEW_STEPS, Sample, Teach, reweighted_variants
 from ulterior.bench.running import run_cell
 from ulterior.bench.table import tabulate
 from ulterior.bench.text import bench_text
@@ -22,7 +22,6 @@ from ulterior.detectors.catalogue import confidence, surface_length
 from ulterior.examples import Examples, concat
 from ulterior.listing import all_detectors
 from ulterior.panel import PanelSettings
-from ulterior.reweighted.langevin import Chains
 from ulterior.subject import Subject
 from ulterior.tasks.registry import MODULES, find_tasks
 from ulterior.tasks.task import Slice, TaskData
@@ -30,16 +29,6 @@ from ulterior.tasks.task import Slice, TaskData
 NAMES = ("functional_attribution", "finetune_divergence", "distillation_divergence", "activation_matching")
 PANEL = (confidence(), surface_length())
 SETTINGS = PanelSettings()
-CHAINS = Chains(chains=1, draws=4, burn_in=2, thin=1)
-
-
-def quick(variant: Variant) -> Variant:
-    """The same, in a few steps."""
-    build = variant.build
-    if isinstance(build, Teach):
-        return replace(variant, build=Teach(replace(build.teaching, steps=3, batch=16)))
-    assert isinstance(build, Sample)
-    return replace(variant, build=Sample(replace(build.sampling, chains=CHAINS, batch=16)))
 
 
 def cell(data: TaskData, variants: tuple[Variant, ...]):
@@ -49,20 +38,20 @@ def cell(data: TaskData, variants: tuple[Variant, ...]):
 
 def test_all_of_them_run_beside_the_tasks_own_panel_and_say_what_they_cost():
     data = load(0, "smoke")
-    found = cell(data, tuple(map(quick, reweighted_variants("first, second"))))
+    found = cell(data, reweighted_variants("first, second", brief=True))
     assert not found.skipped
     assert set(found.scores) == {*NAMES, "confidence", "surface_length"}
     assert found.scores["activation_matching"].keys == ("residual.first", "residual.second")
     costs = {name: found.about["costs"][name] for name in NAMES}
-    assert [costs[name]["scoring"]["forward"] for name in NAMES] == [5.0, 2.0, 2.0, 2.0]
+    assert [costs[name]["scoring"]["forward"] for name in NAMES] == [1.0 + FEW_DRAWS.total, 2.0, 2.0, 2.0]
     # Of 80 trusted examples 24 calibrate, and are not learned from.
     fitted, n = 56, 56 + len(data.untrusted or ())
     assert costs["finetune_divergence"]["training"] == {
-        "forward": (fitted + 3 * 16) / n + 2.0,
-        "backward": 3 * 16 / n,
+        "forward": (fitted + FEW_STEPS * fitted) / n + 2.0,
+        "backward": FEW_STEPS * fitted / n,
     }
-    assert costs["distillation_divergence"]["training"]["forward"] == 2 * 3 * 16 / n + 2.0
-    assert costs["functional_attribution"]["training"]["backward"] == CHAINS.steps * 16 / n
+    assert costs["distillation_divergence"]["training"]["forward"] == 2 * FEW_STEPS * fitted / n + 2.0
+    assert costs["functional_attribution"]["training"]["backward"] == FEW_DRAWS.steps * fitted / n
     # A reader of the printed table sees it, too, though nothing here measures.
     text = bench_text(tabulate([found], baseline="confidence", alpha=0.01), {"toy": [found]})
     line = next(line for line in text.splitlines() if line.startswith("network"))
@@ -73,7 +62,7 @@ def test_all_of_them_run_beside_the_tasks_own_panel_and_say_what_they_cost():
 def test_a_cell_is_the_same_whenever_it_is_made_and_leaves_the_subject_as_it_was():
     data = load(0, "smoke")
     before = {name: tensor.clone() for name, tensor in data.subject.model.state_dict().items()}
-    variants = tuple(map(quick, reweighted_variants("first")))
+    variants = reweighted_variants("first", brief=True)
     first, second = cell(data, variants), cell(data, variants)
     for name in NAMES:
         np.testing.assert_array_equal(first.scores[name].fused, second.scores[name].fused)
@@ -93,7 +82,7 @@ def test_language_models_are_taught_and_sampled_too():
         test=concat([texts(10, 1, "trusted"), texts(10, 2, "odd")]),
         slices=(Slice("odd", ("odd",), ("trusted",)),),
     )
-    found = cell(data, tuple(map(quick, reweighted_variants("resid.*"))))
+    found = cell(data, reweighted_variants("resid.*", brief=True))
     assert not found.skipped
     assert found.scores["activation_matching"].keys == ("residual.resid.0", "residual.resid.1")
     assert all(np.isfinite(found.scores[name].fused).all() for name in NAMES)
@@ -109,7 +98,7 @@ def test_a_subject_without_probabilities_or_weights_leaves_only_these_out_with_t
             return (self.first(x),)
 
     readouts = {"behaviour": lambda output, batch: output[0][:, 0]}
-    variants = tuple(map(quick, reweighted_variants("first")))
+    variants = reweighted_variants("first", brief=True)
     found = cell(
         replace(load(0, "smoke"), subject=Subject.from_arrays(Pooled(), readouts=readouts)), variants
     )
@@ -123,8 +112,15 @@ def test_a_subject_without_probabilities_or_weights_leaves_only_these_out_with_t
 
 def test_every_task_has_them_they_can_be_named_and_they_are_listed():
     for task in find_tasks(tuple(MODULES)):
-        (one,) = named_variants(task_variants(task), ("functional_attribution",))
+        (one,) = named_variants(task_variants(task, "small"), ("functional_attribution",))
         assert isinstance(one.build, Sample)
         assert one.build.sampling.of == ("behaviour" if task.kind == "tampering" else None)
         assert " at 0x" not in repr(one)
+        brief, usual = (
+            named_variants(task_variants(task, size), ("distillation_divergence",))[0].build
+            for size in ("smoke", "small")
+        )
+        assert isinstance(brief, Teach)
+        assert isinstance(usual, Teach)
+        assert brief.teaching.steps == FEW_STEPS < usual.teaching.steps
     assert set(NAMES) <= {detector.name for detector in all_detectors()}

@@ -268,7 +268,7 @@ def test_all_methods_are_the_default_panel_every_further_score_and_every_variant
     again, variants = task_methods(tampering, replace(config, methods="all"))
     assert again == (*panel, *further_panel(tampering.sites, tampering.at))
     assert task_methods(tampering, replace(config, methods="further")) == (again, ())
-    assert variants == task_variants(tampering)
+    assert variants == task_variants(tampering, config.size)
     assert set(tampering_variants(tampering.columns)) < set(variants)
     names = [one.name for one in (*again, *(one for each in variants for one in each.panel))]
     assert len(set(names)) == len(names)

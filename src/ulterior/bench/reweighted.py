@@ -15,6 +15,7 @@ from ulterior.detectors.reweighted import (
 )
 from ulterior.measurement.methods import Cost
 from ulterior.reweighted.attribution import SAMPLING, Sampling, draw_weights, traced_subject
+from ulterior.reweighted.langevin import Chains
 from ulterior.reweighted.training import DISTIL, FINETUNE, MATCH, Teaching, taught_subject, teach
 from ulterior.sites import split_patterns
 from ulterior.tasks.task import TaskData
@@ -23,6 +24,7 @@ __all__ = ["Sample", "Teach", "reweighted_variants"]
 
 # The readout that is the log-odds of a measurement predictor's answer, whose output holds no logits by that name.
 LOG_ODDS = "behaviour"
+FEW_DRAWS, FEW_STEPS = Chains(chains=2, draws=3, burn_in=2, thin=1), 5
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,23 @@ class Sample:
         return Built(traced, training, Cost(1.0 + len(drawn.weights)), measures=data.subject)
 
 
-def reweighted_variants(sites: str, *, tampering: bool = False) -> tuple[Variant, ...]:
-    """The detectors of other weights; ``sites``: globs of those whose activations are matched."""
+def reweighted_variants(sites: str, *, tampering: bool = False, brief: bool = False) -> tuple[Variant, ...]:
+    """The detectors of other weights.
+
+    Args:
+        sites: Globs of those whose activations are matched.
+        tampering: Whether the answers are a predictor's log-odds.
+        brief: Whether so few steps do that it shows no more than that they run.
+    """
     of = LOG_ODDS if tampering else None
-    finetune, distil = (replace(one, of=of) for one in (FINETUNE, DISTIL))
-    match = replace(MATCH, sites=split_patterns(sites))
+    sampling = replace(SAMPLING, of=of, **({"chains": FEW_DRAWS} if brief else {}))
+    finetune, distil, match = (
+        replace(one, **({"steps": FEW_STEPS} if brief else {})) for one in (FINETUNE, DISTIL, MATCH)
+    )
+    finetune, distil = (replace(one, of=of) for one in (finetune, distil))
+    match = replace(match, sites=split_patterns(sites))
     return (
-        _variant("under sampled weights", Sample(replace(SAMPLING, of=of)), functional_attribution()),
+        _variant("under sampled weights", Sample(sampling), functional_attribution()),
         _variant("beside a copy fine-tuned on trusted", Teach(finetune), finetune_divergence()),
         _variant("beside a student of trusted examples", Teach(distil), distillation_divergence()),
         _variant("beside a model matched to trusted activations", Teach(match), activation_matching()),

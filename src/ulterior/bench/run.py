@@ -142,7 +142,7 @@ def task_panel(task: Task, names: Sequence[str], *, further: bool = False) -> tu
 
 def task_methods(task: Task, config: Bench) -> tuple[tuple[Detector, ...], tuple[Variant, ...]]:
     """The detectors that run on a task's own subject, and the variants that run beside them."""
-    every = task_variants(task)
+    every = task_variants(task, config.size)
     if not config.detectors:
         panel = task_panel(task, (), further=config.methods != "default")
         return panel, every if config.methods == "all" else ()

@@ -93,10 +93,10 @@ def tampering_variants(columns: Mapping[str, str]) -> tuple[Variant, ...]:
     return (*trained, Variant("contrast", about, AskTwice(), contrast_panel(columns)))
 
 
-def task_variants(task: Task) -> tuple[Variant, ...]:
+def task_variants(task: Task, size: str) -> tuple[Variant, ...]:
     """The variants that a task has: those of other weights, and of a predictor of measurements those that train it."""
     tampering = task.kind == "tampering"
-    others = reweighted_variants(task.sites, tampering=tampering)
+    others = reweighted_variants(task.sites, tampering=tampering, brief=size == "smoke")
     return (*(tampering_variants(task.columns) if tampering else ()), *others)
 
 
