@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -11,7 +12,7 @@ from ulterior.circuits.streams import wire
 from ulterior.circuits.truth.catalogue import ASSETS, imitated_truth
 from ulterior.circuits.truth.imitation import exercises, interchange_accuracy, plan_for
 from ulterior.circuits.truth.programs import PROGRAMS
-from ulterior.circuits.truth.train import EDGES, judged
+from ulterior.circuits.truth.train import EDGES, RECIPES, judged
 
 FOLDERS = sorted(card.parent for card in ASSETS.glob("*/metrics.json"))
 
@@ -36,3 +37,9 @@ def test_a_shipped_student_keeps_to_its_circuit_on_pairs_that_nobody_has_seen(fo
     assert figures["least_inside"] > 2 * figures["most_outside"], (
         "each of its edges matters more than any other"
     )
+
+
+def test_each_program_that_the_command_trains_is_shipped():
+    assert [folder.name for folder in FOLDERS] == sorted(RECIPES)
+    for folder in FOLDERS:
+        assert json.loads((folder / "metrics.json").read_text())["recipe"] == asdict(RECIPES[folder.name])
