@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ulterior.bench.cells import OUTSIDE, Cell, CellKey
 from ulterior.bench.page import bench_report, meaning_of, own_lines
-from ulterior.bench.table import tabulate
+from ulterior.bench.table import corrected, tabulate
 from ulterior.examples import Examples
 from ulterior.panel import DetectorScores
 
 PREAMBLE = "".join(f"line {number} of what all programs begin with\n" for number in range(10))
+TURNED = {"good": "plain", "plain": "good"}
 GROUPS = ["trusted", "real", "fake", "shifted"]
 
 
@@ -71,6 +74,28 @@ def test_the_answer_names_the_best_method_and_the_baseline_beside_it():
     answer = report().answer
     assert answer.startswith("On toy (headline), the best method is good: AUROC")
     assert "plain has" in answer
+
+
+def test_the_head_of_many_tasks_says_what_holds_of_all_and_each_section_names_its_best():
+    cell = cell_of()
+    cells = {
+        f"toy{number}": [replace(cell, key=replace(cell.key, task=f"toy{number}"))] for number in range(6)
+    }
+    turned = replace(cell, scores={name: cell.scores[other] for name, other in TURNED.items()})
+    cells["toy5"] = [replace(turned, key=replace(cell.key, task="toy5"))]
+    rows = [row for some in cells.values() for row in tabulate(some, baseline="plain", alpha=0.05)]
+    page = bench_report(corrected(rows), cells, 0.05, {"tasks": "all"}, 1.0)
+    assert page.title == "Bench: 6 tasks"
+    assert page.answer.startswith("On 5 of 6 tasks some method is better than the task's baseline")
+    assert "good is on 5, more than any other" in page.answer
+    assert [figure.value for figure in page.figures] == ["5 of 6", "5 of 6"]
+    assert [one.name for one in page.sections] == ["all tasks", *cells]
+    assert page.sections[1].about.startswith("On toy0 (headline), the best method is good: AUROC")
+    none = {"toy5": cells["toy5"], **{f"again{n}": cells["toy5"] for n in range(5)}}
+    rows = [row for row in rows if row.task == "toy5"]
+    rows += [replace(row, task=f"again{n}") for n in range(5) for row in rows]
+    page = bench_report(rows, none, 0.05, {"tasks": "all"}, 1.0)
+    assert page.answer == "On none of 6 tasks is a method better than the task's baseline."
 
 
 def test_the_leaderboard_is_ranked_and_recall_is_shown_for_the_headline_alone():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -28,6 +29,7 @@ from ulterior.report import (
 from ulterior.report.model import SHOWN_AS, Meaning
 from ulterior.version import __version__
 
+FEW = 4  # tasks, or figures, that a head can hold
 SHOWN = 6
 LONG_RUN = 3
 
@@ -66,16 +68,48 @@ def bench_report(
         "forward passes": "one for each example: "
         + "; ".join(f"{task} {_passes(some)}" for task, some in cells.items()),
     }
-    answers = [_answer(task, _of(rows, task)) for task in cells]
+    title, answer, figures = _head(rows, list(cells), alpha)
+    return Report(title=title, answer=answer, sections=sections, figures=figures, run=made)
+
+
+def _head(rows: Sequence[Row], tasks: Sequence[str], alpha: float) -> tuple[str, str, tuple[KeyFigure, ...]]:
+    """Title, answer and figures: of few tasks each one's; of many what can be said of all of them."""
+    if len(tasks) > FEW:
+        return f"Bench: {len(tasks)} tasks", *_all_told(rows, tasks)
     # Of several tasks, the best method's AUROC alone.
-    most = 1 if len(cells) > 1 else 4
-    figures = tuple(_figures(_of(rows, task), task, alpha)[:most] for task in cells)
-    return Report(
-        title="Bench: " + ", ".join(cells),
-        answer=" ".join(answers),
-        sections=sections,
-        figures=tuple(figure for some in figures for figure in some)[:4],
-        run=made,
+    most = 1 if len(tasks) > 1 else 4
+    figures = (_figures(_of(rows, task), task, alpha)[:most] for task in tasks)
+    return (
+        "Bench: " + ", ".join(tasks),
+        " ".join(_answer(task, _of(rows, task)) for task in tasks),
+        tuple(figure for some in figures for figure in some)[:FEW],
+    )
+
+
+def _all_told(rows: Sequence[Row], tasks: Sequence[str]) -> tuple[str, tuple[KeyFigure, ...]]:
+    """On how many tasks some method is better than the baseline, and which method is so on the most."""
+    better: Counter[str] = Counter()
+    won = 0
+    for task in tasks:
+        best = ranked(rows, task)
+        found = {
+            row.detector
+            for row in _of(rows, task)
+            if row.verdict == "better" and row.role == "method" and row.slice == best[0].slice
+        }
+        better.update(found)
+        won += bool(found)
+    if not better:
+        return f"On none of {len(tasks)} tasks is a method better than the task's baseline.", ()
+    name, times = min(better.items(), key=lambda item: (-item[1], item[0]))
+    answer = (
+        f"On {won} of {len(tasks)} tasks some method is better than the task's baseline, all comparisons allowed for."
+        f" {name} is on {times}, more than any other."
+        " The first table has every task; below it each has a section that names its best method."
+    )
+    return answer, (
+        KeyFigure(f"{won} of {len(tasks)}", "tasks with a method better than the baseline"),
+        KeyFigure(f"{times} of {len(tasks)}", "tasks on which one method is", name),
     )
 
 
@@ -138,7 +172,7 @@ def _section(task: str, rows: Sequence[Row], cells: Sequence[Cell], alpha: float
     cell = cells[0]
     return Section(
         name=task,
-        about=f"{cell.about['n_trusted']} trusted, {cell.about['n_untrusted']} untrusted and"
+        about=f"{_answer(task, rows)} {cell.about['n_trusted']} trusted, {cell.about['n_untrusted']} untrusted and"
         f" {cell.about['n_test']} test examples a seed; {len(cells)} seed(s);"
         f" subject {cell.about['subject']}, read at {cell.about['at']}.",
         leaderboard=task_board(rows, order, cells, alpha, compared),
@@ -156,9 +190,10 @@ def _section(task: str, rows: Sequence[Row], cells: Sequence[Cell], alpha: float
 
 def _all_tasks(rows: Sequence[Row], cells: Mapping[str, Sequence[Cell]]) -> Section:
     first = "; ".join(f"{task}: {some[0].slices[0]}" for task, some in cells.items())
+    which = f" ({first})" if len(cells) <= FEW else ", which its section names"
     return Section(
         "all tasks",
-        about=f"Every detector on the headline slice of every task ({first}).",
+        about=f"Every detector on the headline slice of every task{which}.",
         leaderboard=joint_board(rows, cells),
         heat_maps=(joint_heat_map(rows, list(cells)),),
         heat_heading="Tasks",
