@@ -36,13 +36,14 @@ RECIPES = {
     "count": Recipe(1_500),
     "induction": Recipe(1_000),
     "ascending": Recipe(1_000),
+    "balance": Recipe(2_500),
 }
 UNSEEN = 10_000  # added to the seed; training's sequences have the seed itself
 
 
 @dataclass(frozen=True)
 class TrainCircuits:
-    """Train a small GPT-2 to use a program's circuit, by exchanging edges: two minutes of one slow core.
+    """Train a small GPT-2 to use a program's circuit, by exchanging edges: two to five minutes of one slow core.
 
     Attributes:
         program: Whose circuit.
@@ -52,7 +53,7 @@ class TrainCircuits:
         threads: Of torch.
     """
 
-    program: Literal["skip", "maximum", "majority", "count", "induction", "ascending"]
+    program: Literal["skip", "maximum", "majority", "count", "induction", "ascending", "balance"]
     out: Path
     mode: Literal["default", "smoke"] = "default"
     seed: int = 0
