@@ -39,11 +39,13 @@ figures: models  ## the figures that the documentation quotes; hours on two core
 	$(BIN)/python benchmarks/circuit_detectors.py --seeds 2 --tasks quirky repetition password --out runs/circuit_detectors
 	$(BIN)/python benchmarks/studies.py --seeds 2 --out runs/studies
 	$(BIN)/python benchmarks/subjects.py --seeds 1
+	$(BIN)/ulterior bench circuits --seeds 3 --out runs/circuits
+	$(BIN)/python benchmarks/behaviours.py --out runs/behaviours
 	$(BIN)/python benchmarks/leaderboard.py runs/procedural/results.json --brief
 	$(BIN)/python benchmarks/leaderboard.py runs/diamonds/results.json --slices 2
 	$(BIN)/python benchmarks/leaderboard.py runs/functions/results.json --slices 3
 	$(BIN)/python benchmarks/leaderboard.py runs/injection/results.json --slices 5
-	for script in one_pass memory generator; do $(BIN)/python benchmarks/$$script.py --json; done
+	for script in one_pass memory generator circuits; do $(BIN)/python benchmarks/$$script.py --json; done
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
