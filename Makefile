@@ -36,7 +36,7 @@ figures: models  ## the figures that the documentation quotes; hours on two core
 	$(BIN)/ulterior supervise diamonds --seeds 3 --budget 200 --per-round 20 --out runs/supervise
 	$(BIN)/ulterior bench procedural --methods further --seeds 3 --out runs/procedural
 	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks recall quirky password repetition --out runs/ablations
-	$(BIN)/python benchmarks/circuit_detectors.py --seeds 2 --tasks quirky repetition password --out runs/circuit_detectors
+	$(BIN)/python benchmarks/circuit_detectors.py --seeds 2 --tasks recall quirky repetition password --out runs/circuit_detectors
 	$(BIN)/python benchmarks/studies.py --seeds 2 --out runs/studies
 	$(BIN)/python benchmarks/subjects.py --seeds 1
 	$(BIN)/ulterior bench circuits --seeds 3 --out runs/circuits
