@@ -1,10 +1,11 @@
 """What attributing all edges costs, over the plain passes that it cannot do without, and how much memory it takes.
 
 Of two shapes with random weights (GPT-2's architecture), a step is timed against two forward passes and one backward
-pass on the same pairs: the clean and the corrupted examples, and the gradient of the logit difference in the embedding,
-without gradients of weights (with them the plain passes would take longer). Steps take turns, and the median of the
-turns' ratios is reported. Peak memory is that of a process of its own (interpreter, torch and model included), on the
-shape of SmolLM2-135M and 64 pairs of 64 tokens; what it takes with the model loaded and nothing run stands beside.
+pass on the same pairs: the clean and the corrupted examples, and the gradient of the logit difference in the
+embedding, without gradients of weights (with them the plain passes would take longer). Steps take turns, and the
+median of the turns' ratios is reported. Circuits of ten sizes are evaluated on GPT-2's shape, over one plain forward
+pass. Peak memory is that of a process of its own (interpreter, torch and model included), on the shape of
+SmolLM2-135M and 64 pairs of 64 tokens; what it takes with the model loaded and nothing run stands beside.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -25,7 +27,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from ulterior.circuits.finding.attribution import EdgeAttribution
 from ulterior.circuits.finding.reads import replacing
-from ulterior.circuits.graph import Units
+from ulterior.circuits.graph import Grain, Units
+from ulterior.circuits.judging.conditions import conditions, ends
+from ulterior.circuits.judging.curves import SHARES, curve, random_scores
 from ulterior.circuits.metrics import logit_difference
 from ulterior.circuits.pairs import Pairs, token_pairs
 from ulterior.circuits.streams import Wired, run_model, wire
@@ -113,6 +117,28 @@ def compared(subject: Subject, pairs: Pairs, repeats: int) -> dict[str, float]:
     }
 
 
+def ten_sizes(subject: Subject, pairs: Pairs, grain: Grain, repeats: int) -> dict[str, float]:
+    """Circuits of ten sizes over one plain forward pass: those alone, and with the ablated runs and the two ends."""
+    units, of = Units(grain), wire(subject)
+    order = random_scores(of.graph, units, 0)
+    turns = []
+    for turn in range(repeats + 1):
+        marks = [time.perf_counter()]
+        for batch in pairs.batches(subject):
+            run_model(subject, batch.clean)
+        marks.append(time.perf_counter())
+        given = conditions(subject, pairs, logit_difference, "resample")
+        both = ends(given, units)
+        marks.append(time.perf_counter())
+        curve(given, [order], both, name="random")
+        marks.append(time.perf_counter())
+        if turn:
+            plain, before, sizes = (last - first for first, last in pairwise(marks))
+            turns.append((sizes / plain, (before + sizes) / plain))
+    alone, whole = (round(statistics.median(column), 1) for column in zip(*turns, strict=True))
+    return {"ratio": alone, "with_ends": whole, "units": units.count(of.graph), "sizes": len(SHARES)}
+
+
 def resident() -> float:
     """Peak resident size of this process in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
@@ -144,7 +170,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", choices=("small", "gpt2", "memory"), help="one of the measurements")
+    parser.add_argument(
+        "--only", choices=("small", "gpt2", "sizes", "memory"), help="one of the measurements"
+    )
     parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -158,6 +186,10 @@ def main() -> None:
     if given.only in (None, "gpt2"):
         found = compared(gpt2(12, 12, 768, 50257), random_pairs(8, 16), given.repeats)
         result["gpt2_small_shape"] = {**found, "goal": 3.0}
+    if given.only in (None, "sizes"):
+        subject, pairs = gpt2(12, 12, 768, 50257), random_pairs(8, 16)
+        for grain, goal in (("nodes", {"goal": 15.0}), ("edges", {})):
+            result[f"ten_sizes_{grain}"] = {**ten_sizes(subject, pairs, grain, given.repeats), **goal}
     if given.only in (None, "memory"):
         result["smollm2_135m_shape"] = {**in_a_process(), "goal_gib": 4.0}
     show(result, given.json)
