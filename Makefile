@@ -39,6 +39,11 @@ figures: models  ## the figures that the documentation quotes; hours on two core
 	$(BIN)/python benchmarks/circuit_detectors.py --seeds 2 --tasks recall quirky repetition password --out runs/circuit_detectors
 	$(BIN)/python benchmarks/studies.py --seeds 2 --out runs/studies
 	$(BIN)/python benchmarks/subjects.py --seeds 1
+	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks trojan_patch trojan_blend adversarial spurious_colour --out runs/ablations-images
+	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks trojan_word trojan_style --out runs/ablations-texts
+	$(BIN)/ulterior bench diamonds functions --methods further --seeds 3 --out runs/tampering-further
+	$(BIN)/ulterior bench quirky repetition password recall --detectors mahalanobis circuit_edges circuit_shares --seeds 5 --out runs/shares
+	$(BIN)/ulterior bench all --preset small --seeds 1 --out runs/all-small
 	$(BIN)/ulterior bench circuits --seeds 3 --out runs/circuits
 	$(BIN)/python benchmarks/behaviours.py --out runs/behaviours
 	$(BIN)/python benchmarks/leaderboard.py runs/procedural/results.json --brief
