@@ -87,7 +87,7 @@ def test_the_head_of_many_tasks_says_what_holds_of_all_and_each_section_names_it
     page = bench_report(corrected(rows), cells, 0.05, {"tasks": "all"}, 1.0)
     assert page.title == "Bench: 6 tasks"
     assert page.answer.startswith("On 5 of 6 tasks some method is better than the task's baseline")
-    assert "good is on 5, more than any other" in page.answer
+    assert "good is on 5; no other is on more" in page.answer
     assert [figure.value for figure in page.figures] == ["5 of 6", "5 of 6"]
     assert [one.name for one in page.sections] == ["all tasks", *cells]
     assert page.sections[1].about.startswith("On toy0 (headline), the best method is good: AUROC")

@@ -104,7 +104,7 @@ def _all_told(rows: Sequence[Row], tasks: Sequence[str]) -> tuple[str, tuple[Key
     name, times = min(better.items(), key=lambda item: (-item[1], item[0]))
     answer = (
         f"On {won} of {len(tasks)} tasks some method is better than the task's baseline, all comparisons allowed for."
-        f" {name} is on {times}, more than any other."
+        f" {name} is on {times}; no other is on more."
         " The first table has every task; below it each has a section that names its best method."
     )
     return answer, (
