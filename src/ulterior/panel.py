@@ -17,8 +17,8 @@ from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
 from ulterior.examples import Examples, concat
 from ulterior.features.feature import Feature
-from ulterior.features.preparing import prepare
-from ulterior.features.reading import begin, read
+from ulterior.features.preparing import begin_prepared
+from ulterior.features.reading import read
 from ulterior.fitting import PASS, FittedDetector, Fitters, Seconds, fit_scores, score_stream, timed
 from ulterior.spill import Spill
 from ulterior.subject import Subject
@@ -212,11 +212,9 @@ def _fit(
     parts = [trusted.take(fit_rows), *([untrusted] if untrusted is not None else [])]
     examples, is_trusted = concat(parts), np.repeat([True, False], [len(fit_rows), len(untrusted or ())])
     features, started = _features(detectors), time.perf_counter()
-    ready, unread = prepare(
-        features, subject, parts[0], seed=settings.seed, batch_tokens=settings.batch_tokens
+    stream, ready, unread = begin_prepared(
+        features, subject, parts[0], examples, seed=settings.seed, **_how(settings, "fit")
     )
-    stream, refused = begin(subject, examples, list(ready.values()), **_how(settings, "fit"))
-    unread |= {feature: refused[one] for feature, one in ready.items() if one in refused}
     unfit = {one.name: unread[one.feature] for one in detectors if one.feature in unread}
     detectors = [replace(one, feature=ready[one.feature]) for one in detectors if one.name not in unfit]
     seconds: Seconds = {PASS: time.perf_counter() - started}

@@ -76,7 +76,7 @@ def test_held_out_examples_do_not_teach(monkeypatch) -> None:
         seen.extend(trusted["row"].tolist())
         return prepare(features, subject, trusted, **how)
 
-    monkeypatch.setattr("ulterior.panel.prepare", watched)
+    monkeypatch.setattr("ulterior.features.preparing.prepare", watched)
     panel = fit_panel(two_that_prepare(), counted_subject(), points(50, 0))
     assert len(seen) + len(panel.reference["mean"]) == 50
 

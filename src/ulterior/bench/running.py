@@ -59,8 +59,10 @@ def run_cell(
     if not variants:
         return _run_panel(panel, Built(data.subject), task, data, key, settings)
     own_key = replace(key, variants=())
-    own = _read(own_key, parts) or _run_panel(panel, Built(data.subject), task, data, own_key, settings)
-    _write(own, parts)
+    own = _read(own_key, parts)
+    if own is None:
+        own = _run_panel(panel, Built(data.subject), task, data, own_key, settings)
+        _write(own, parts)
     others = {}
     for variant in variants:
         part_key = replace(key, detectors=(), variants=(repr(variant),))

@@ -7,18 +7,19 @@ each column, if a feature chooses by gradients). A panel without such features m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.features.feature import Feature, Preparation, Prepares
-from ulterior.features.reading import begin
+from ulterior.features.reading import Reading, begin
 from ulterior.subject import RowError, Subject
 
-__all__ = ["SAMPLE", "prepare"]
+__all__ = ["SAMPLE", "begin_prepared", "prepare"]
 
 SAMPLE = 512
 
@@ -51,6 +52,37 @@ def prepare(
         return _learn(ready, waiting, subject, trusted.take(rows), how)
     except RowError as error:
         raise error.among(rows) from None
+
+
+def begin_prepared(
+    features: Sequence[Feature],
+    subject: Subject,
+    trusted: Examples,
+    examples: Examples,
+    *,
+    seed: int = 0,
+    batch_tokens: int | None = None,
+    progress: str | None = None,
+) -> tuple[Iterator[tuple[Int[np.ndarray, " n"], Reading]], dict[Feature, Feature], dict[Feature, str]]:
+    """Prepare features on trusted examples, and begin to read those that this subject can give.
+
+    Args:
+        features: Any.
+        subject: The model under examination.
+        trusted: What is learned from; see ``prepare``.
+        examples: What is read.
+        seed: See ``prepare``.
+        batch_tokens: See ``read``.
+        progress: Of the read.
+
+    Returns:
+        What ``read`` yields, for each feature the one that is read in its place, and why the others cannot be.
+    """
+    ready, unread = prepare(features, subject, trusted, seed=seed, batch_tokens=batch_tokens)
+    stream, refused = begin(
+        subject, examples, list(ready.values()), batch_tokens=batch_tokens, progress=progress
+    )
+    return stream, ready, unread | {one: refused[its] for one, its in ready.items() if its in refused}
 
 
 def _learn(

@@ -16,8 +16,7 @@ from ulterior.detectors.detector import Detector
 from ulterior.errors import InputError
 from ulterior.examples import Examples, concat
 from ulterior.features.feature import Feature, Values
-from ulterior.features.preparing import prepare
-from ulterior.features.reading import begin
+from ulterior.features.preparing import begin_prepared
 from ulterior.fitting import FittedDetector, Fitters, Seconds, fit_scores, score_stream, timed
 from ulterior.panel import PanelSettings, split_trusted
 from ulterior.scores.linear import vectors
@@ -127,17 +126,15 @@ def fill_pool(
     groups = _groups(trusted, untrusted, sizes, condition, settings)
     features = list(dict.fromkeys([probe, *(detector.feature for detector in detectors)]))
     fitted_on = trusted.take(np.flatnonzero(groups["trusted"][: len(trusted)]))
-    ready, unread = prepare(
-        features, subject, fitted_on, seed=settings.seed, batch_tokens=settings.batch_tokens
-    )
-    stream, refused = begin(
+    stream, ready, unread = begin_prepared(
+        features,
         subject,
+        fitted_on,
         examples,
-        list(ready.values()),
+        seed=settings.seed,
         batch_tokens=settings.batch_tokens,
         progress="read" if settings.progress else None,
     )
-    unread |= {feature: refused[one] for feature, one in ready.items() if one in refused}
     unfit = {one.name: unread[one.feature] for one in detectors if one.feature in unread}
     if probe in unread or start in unfit:
         raise InputError(unread.get(probe) or _no_start(start, unfit[start]))
