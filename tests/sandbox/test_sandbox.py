@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import os
+import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ulterior.errors import InputError
-from ulterior.sandbox import Job, Limits, Result, Sandbox, sandbox
+from ulterior.sandbox import Job, Limits, Result, Sandbox, sandbox, worker
 
 QUICK = Limits(wall_seconds=1.0, cpu_seconds=1, memory_bytes=128 * 2**20, output_bytes=2000)
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's filter is Linux's")
@@ -143,6 +145,13 @@ def test_an_endless_loop_ends_in_time_and_alone(full, loop):
     assert time.monotonic() - started < 5
 
 
+def test_what_the_kernel_ended_at_the_very_deadline_is_told_by_its_signal():
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as one:
+        os.kill(one.pid, signal.SIGXCPU)
+        late = worker.Running(0, one.pid, seconds=0.0)
+        assert worker.Worker.how_it_ended(late) == f"killed by signal {signal.SIGXCPU:d}"
+
+
 @pytest.mark.parametrize(
     "hoard", ["x = bytearray(10 * 2**30)", "x = [0] * (10 * 2**30 // 8)", "x = 'a'\nwhile True:\n    x += x"]
 )
@@ -154,7 +163,7 @@ def test_ten_gigabytes_are_not_to_be_had(full, hoard):
 
 def test_hoarding_bit_by_bit_while_swallowing_the_refusal_ends_too(full):
     source = "x = []\nwhile True:\n    try:\n        x.append(bytearray(2**20))\n    except MemoryError:\n        pass"
-    assert alone(full, source).ending in ("out of time", "killed by signal 24")
+    assert alone(full, source).ending in ("out of time", "killed by signal 24", "killed by signal 9")
 
 
 @pytest.mark.parametrize(

@@ -291,8 +291,12 @@ class Worker:
 
     @staticmethod
     def how_it_ended(one):
-        """What became of a child that closed its pipe without a report; one that lives on is not waited for."""
-        until = min(one.deadline, time.monotonic() + 0.1)
+        """What became of a child that closed its pipe without a report; one that lives on is hardly waited for.
+
+        The wait does not look at the deadline: the kernel's limit on CPU time can end a child at that very moment,
+        and a child's pipe is closed a little before the child can be asked what ended it.
+        """
+        until = time.monotonic() + 0.1
         while time.monotonic() < until:
             status = os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             if status is not None:
