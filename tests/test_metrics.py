@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from ulterior import metrics
 from ulterior.errors import InputError
 from ulterior.metrics import (
     Difference,
@@ -200,6 +201,14 @@ def test_the_bootstrap_from_counts_is_the_one_that_copies_examples():
     low, high = np.quantile(drawn, [0.025, 0.975])
     assert found.low == pytest.approx(low, abs=0.01)
     assert found.high == pytest.approx(high, abs=0.01)
+
+
+def test_the_bootstrap_is_the_same_whether_its_counts_are_kept_or_not(monkeypatch):
+    a, b, labels, groups = two_detectors(np.random.default_rng(0), 300, 1.0, 0.5)
+    kept = paired_auroc_difference(a, b, labels, groups)
+    metrics._draws.cache_clear()
+    monkeypatch.setattr(metrics, "_KEPT", 0)
+    assert paired_auroc_difference(a, b, labels, groups) == kept
 
 
 def test_verdicts_name_the_side_and_are_turned_round_with_the_detectors():

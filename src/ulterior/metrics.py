@@ -7,19 +7,20 @@ is None, never 0.5.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from scipy import special
 
 from ulterior.errors import InputError
 
 _Z = 1.959963984540054  # standard normal quantile of .975
 _RESAMPLES = 2_000
+_KEPT = 4_000  # counts of resamples of at most as many examples are kept: 8 MB
 
 Verdict = Literal["better", "worse", "inconclusive", "undefined"]
 
@@ -251,15 +252,13 @@ def verdict(difference: Estimate) -> Verdict:
 @lru_cache(maxsize=256)
 def _draws(positive: bytes, negative: bytes, turn: int) -> Float[np.ndarray, "resamples"]:
     """``_resampled_aurocs`` of float64 scores; kept, as one baseline is compared with every detector of a table."""
-    drawn = _resampled_aurocs(
-        np.frombuffer(positive), np.frombuffer(negative), np.random.default_rng([turn, 7])
-    )
+    drawn = _resampled_aurocs(np.frombuffer(positive), np.frombuffer(negative), turn)
     drawn.flags.writeable = False
     return drawn
 
 
 def _resampled_aurocs(
-    positive: np.ndarray, negative: np.ndarray, rng: np.random.Generator
+    positive: np.ndarray, negative: np.ndarray, turn: int
 ) -> Float[np.ndarray, "resamples"]:
     """AUROC in each of 2,000 resamples of both classes, from counts in place of copies."""
     m, n = len(positive), len(negative)
@@ -267,17 +266,28 @@ def _resampled_aurocs(
     first = np.searchsorted(negative[ranked], positive, "left")
     last = np.searchsorted(negative[ranked], positive, "right")
     areas = []
-    for _ in range(10):
-        size = _RESAMPLES // 10
-        times_positive, times_negative = _counts(rng, size, m), _counts(rng, size, n)
-        below = np.zeros((size, n + 1), np.int32)
-        np.cumsum(times_negative[:, ranked], axis=1, out=below[:, 1:])
+    for times_positive, times_negative in _kept_counts(m, n, turn) if m + n <= _KEPT else _counts(m, n, turn):
+        below = np.zeros((len(times_negative), n + 1), np.int32)
+        np.cumsum(times_negative[:, ranked], axis=1, dtype=np.int32, out=below[:, 1:])
         twice = below[:, first] + below[:, last]
-        areas.append(np.einsum("rp,rp->r", times_positive, twice) / (2 * m * n))
+        areas.append(np.einsum("rp,rp->r", times_positive, twice, dtype=np.int64) / (2 * m * n))
     return np.concatenate(areas)
 
 
-def _counts(rng: np.random.Generator, resamples: int, n: int) -> Int[np.ndarray, "resamples n"]:
-    """How often each of n examples stands in each resample of n."""
+@lru_cache(maxsize=64)
+def _kept_counts(m: int, n: int, turn: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """All of ``_counts``, kept, as every detector of a table is resampled in the same way."""
+    return tuple(_counts(m, n, turn))
+
+
+def _counts(m: int, n: int, turn: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """How often each of m and of n examples stands in each of 2,000 resamples of as many, a tenth of them at a time."""
+    rng, size = np.random.default_rng([turn, 7]), _RESAMPLES // 10
+    for _ in range(10):
+        yield _times(rng, size, m), _times(rng, size, n)
+
+
+def _times(rng: np.random.Generator, resamples: int, n: int) -> UInt8[np.ndarray, "resamples n"]:
+    """How often each of n examples stands in each resample of n (as often as 256 times: less than once in 10^500)."""
     drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n)
+    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.uint8)
