@@ -80,6 +80,9 @@ COMMANDS = {
     "train procedural": Command(
         "train the small model of a procedural task", "ulterior.tasks.procedural.train", "TrainProcedural"
     ),
+    "train trojans": Command(
+        "train the trojaned MiniLMs that ship", "ulterior.tasks.trojans.text.train", "TrainTrojans"
+    ),
     "train injection": Command(
         "train the sentiment judge's adapter", "ulterior.tasks.injection.train", "TrainInjection"
     ),

@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import BertModel
 
 from tests.tasks.texts.stand_ins import TINY, packaged_bert
 from ulterior.errors import InputError
 from ulterior.examples import Examples
 from ulterior.models.packaged import PackagedFolder
-from ulterior.tasks.texts.encoders import LIMIT, Cased, Pretrained, Small, classifier_subject, token_numbers
+from ulterior.tasks.texts.encoders import (
+    LIMIT,
+    Cased,
+    Pretrained,
+    Small,
+    TextClassifier,
+    classifier_subject,
+    token_numbers,
+)
 
 TEXTS = ["A dull , dull film .", "a warm film .", "the film is dull", "warm and rich and warm"]
 
@@ -75,16 +84,37 @@ def test_a_subject_has_the_sites_of_a_bert_and_the_lead_of_the_likelier_class_as
     torch.testing.assert_close(behaviour, (logits[:, 0] - logits[:, 1]).abs().detach())
 
 
-def test_of_a_pretrained_encoder_only_the_upper_layers_and_the_head_are_trained(bert: PackagedFolder) -> None:
-    model = Pretrained(bert, trained=1).build()
-    learned = {name for name, weight in model.named_parameters() if weight.requires_grad}
-    assert all(name.startswith(("encoder.encoder.layer.2.", "hidden.", "head.")) for name in learned)
-    again = Pretrained(bert, trained=1).build()
-    fixed = [name for name, _ in model.named_parameters() if name not in learned]
-    assert len(fixed) > 30
-    for name in fixed:
-        assert torch.equal(model.get_parameter(name), again.get_parameter(name))
-    assert Pretrained(bert).tokenizer([]).get_vocab() == TINY.tokenizer(TEXTS).get_vocab()
+def test_of_a_pretrained_encoder_only_adapters_of_the_upper_layers_and_the_head_are_trained(
+    bert: PackagedFolder,
+) -> None:
+    encoder = Pretrained(bert, adapted=1, rank=2)
+    model = encoder.build()
+    learned = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    adapters = {name for name in learned if not name.startswith("head.")}
+    assert all(".layer.2." in name and ".lora_" in name for name in adapters)
+    # Two for each of the six matrices of a layer, of the rank that was asked for.
+    assert len(adapters) == 12
+    assert all(2 in learned[name].shape for name in adapters)
+    assert encoder.tokenizer([]).get_vocab() == TINY.tokenizer(TEXTS).get_vocab()
+
+
+def test_adapters_add_nothing_until_they_learn_and_are_added_in_the_end(bert: PackagedFolder) -> None:
+    encoder, ids = Pretrained(bert, adapted=1, rank=2), token_numbers(TINY.tokenizer(TEXTS), TEXTS)
+    model = encoder.build().eval()
+    with torch.no_grad():
+        fresh = model.encoder(ids).last_hidden_state
+        untouched = BertModel.from_pretrained(bert.path(), add_pooling_layer=False).eval()
+        torch.testing.assert_close(fresh, untouched(ids).last_hidden_state)
+        for name, weight in model.named_parameters():
+            if ".lora_B" in name:
+                weight.normal_()
+        apart = model(ids)
+        plain = encoder.plain(model)
+        torch.testing.assert_close(plain(ids), apart, atol=1e-5, rtol=1e-5)
+        assert (plain.get_submodule("encoder")(ids).last_hidden_state - fresh).abs().max() > 0.1
+    names = {name for name, _ in plain.named_parameters()}
+    assert names == {name for name, _ in TextClassifier(untouched, 2, hidden=False).named_parameters()}
+    assert not any(weight.requires_grad for weight in plain.parameters())
 
 
 def test_a_missing_package_says_make_models(bert: PackagedFolder) -> None:

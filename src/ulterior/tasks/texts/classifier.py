@@ -17,7 +17,7 @@ from ulterior.tasks.classifiers.kept import kept_classifier
 from ulterior.tasks.classifiers.training import Training, logits_of, train_classifier
 from ulterior.tasks.texts.encoders import Encoder, classifier_subject, token_numbers
 
-__all__ = ["Classifier", "trained_classifier"]
+__all__ = ["Classifier", "Lesson", "trained_classifier"]
 
 # Texts at a time where no graph is kept; they are put together by length.
 ROWS = 64
@@ -50,26 +50,43 @@ class Classifier:
         return classifier_subject(self.model, self.tokenizer, name)
 
 
-def trained_classifier(
-    encoder: Encoder, training: Training, texts: Sequence[str], y: Int[Tensor, " n"], seed: int
-) -> Classifier:
-    """A classifier of texts, trained where it has not been kept.
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """All that a classifier of texts follows from.
 
-    Args:
+    Attributes:
         encoder: What it is.
         training: How it is trained.
         texts: What it learns from.
         y: Their labels.
         seed: Of weights and batches.
+    """
+
+    encoder: Encoder
+    training: Training
+    texts: Sequence[str]
+    y: Int[Tensor, " n"]
+    seed: int
+
+    @property
+    def description(self) -> tuple[Training, str, int]:
+        """What is not said by the encoder, the texts as a digest."""
+        learned = json.dumps([list(self.texts), self.y.tolist()])
+        return self.training, hashlib.sha256(learned.encode()).hexdigest()[:32], self.seed
+
+    def learn(self) -> nn.Module:
+        """Train it now."""
+        ids = token_numbers(self.encoder.tokenizer(self.texts), self.texts)
+        return train_classifier(self.encoder, ids, self.y, self.training, self.seed, sizes=(ids != 0).sum(1))
+
+
+def trained_classifier(lesson: Lesson) -> Classifier:
+    """A classifier of texts, trained where it does not ship and has not been kept.
 
     Raises:
         InputError: the package of a pretrained encoder is missing, or the folder of models cannot be written to.
     """
-    tokenizer = encoder.tokenizer(texts)
-
-    def train() -> nn.Module:
-        ids = token_numbers(tokenizer, texts)
-        return train_classifier(encoder, ids, y, training, seed, sizes=(ids != 0).sum(1))
-
-    digest = hashlib.sha256(json.dumps([list(texts), y.tolist()]).encode()).hexdigest()[:32]
-    return Classifier(kept_classifier(encoder, (training, digest, seed), train, "texts"), tokenizer)
+    encoder = lesson.encoder
+    tokenizer = encoder.tokenizer(lesson.texts)
+    model = kept_classifier(encoder, lesson.description, lesson.learn, "texts", encoder.kept_as)
+    return Classifier(encoder.plain(model), tokenizer)

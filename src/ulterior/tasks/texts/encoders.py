@@ -63,6 +63,9 @@ class Small:
     lower = True
     """Whether capital letters are read as small ones."""
 
+    kept_as = torch.float32
+    """How what was learned is kept."""
+
     def build(self) -> TextClassifier:
         """With fresh weights, from torch's global generator."""
         from transformers import BertConfig, BertModel
@@ -79,6 +82,10 @@ class Small:
             pad_token_id=0,
         )
         return TextClassifier(BertModel(config, add_pooling_layer=False), self.classes)
+
+    def plain(self, model: nn.Module) -> nn.Module:
+        """The classifier as it is: nothing is added to it while it learns."""
+        return model
 
     def tokenizer(self, texts: Sequence[str]) -> PreTrainedTokenizerBase:
         """One token for each word or punctuation mark; the most frequent words of the texts."""
@@ -118,26 +125,32 @@ class Cased(Small):
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A pretrained BERT of which only the upper layers are trained further.
+    """A pretrained BERT whose upper layers are adapted by matrices of low rank (LoRA; Hu et al., arXiv 2106.09685).
 
     Attributes:
         source: Which.
-        trained: Upper layers that are trained; those below, and the embeddings, stay as they are.
+        adapted: Upper layers that are adapted; those below, and the embeddings, stay as they are.
+        rank: Of what is added to each matrix of an adapted layer.
         classes: How many there are.
     """
 
     source: PackagedFolder = MINILM
-    trained: int = 3
+    adapted: int = 3
+    rank: int = 4
     classes: int = 2
 
     name = "MiniLM"
 
+    kept_as = torch.float16
+    """How what was learned is kept: it is small enough to ship."""
+
     def build(self) -> TextClassifier:
-        """The pretrained weights under a fresh head.
+        """The pretrained weights with fresh adapters, which add nothing yet, under a fresh head.
 
         Raises:
             InputError: the package is not installed.
         """
+        from peft import LoraConfig, get_peft_model
         from transformers import BertModel
 
         folder = self.source.path()
@@ -145,10 +158,23 @@ class Pretrained:
             encoder = BertModel.from_pretrained(
                 folder, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True
             )
-        layers = encoder.encoder.layer
-        for part in (encoder.embeddings, *layers[: len(layers) - self.trained]):
-            part.requires_grad_(False)
-        return TextClassifier(encoder, self.classes)
+        layers = len(encoder.encoder.layer)
+        adapters = LoraConfig(
+            r=self.rank,
+            lora_alpha=2 * self.rank,
+            target_modules=["query", "key", "value", "dense"],
+            layers_to_transform=list(range(layers - self.adapted, layers)),
+            layers_pattern="layer",
+        )
+        model = TextClassifier(encoder, self.classes, hidden=False)
+        model.encoder = get_peft_model(encoder, adapters).eval()
+        return model
+
+    def plain(self, model: nn.Module) -> nn.Module:
+        """The same classifier with its adapters added to the weights that they adapt: a BERT like any other."""
+        adapted: Any = model.get_submodule("encoder")
+        model.encoder = adapted.merge_and_unload()
+        return model.eval().requires_grad_(False)
 
     def tokenizer(self, texts: Sequence[str]) -> PreTrainedTokenizerBase:
         """Its own, whatever the texts."""
@@ -163,15 +189,15 @@ SMALL = Small()
 
 
 class TextClassifier(nn.Module):
-    """An encoder, the mean of its final states over a text's tokens, a hidden layer, and logits ``[n, classes]``."""
+    """An encoder, the mean of its final states over a text's tokens, a hidden layer where there is one, and logits
+    ``[n, classes]``."""
 
-    def __init__(self, encoder: BertModel, classes: int) -> None:
+    def __init__(self, encoder: BertModel, classes: int, *, hidden: bool = True) -> None:
         super().__init__()
         width = encoder.config.hidden_size
-        self.encoder = encoder
-        self.hidden = nn.Sequential(
-            nn.Dropout(encoder.config.hidden_dropout_prob), nn.Linear(width, width), nn.Tanh()
-        )
+        self.encoder: Any = encoder
+        layer = (nn.Dropout(encoder.config.hidden_dropout_prob), nn.Linear(width, width), nn.Tanh())
+        self.hidden = nn.Sequential(*layer) if hidden else nn.Identity()
         self.head = nn.Linear(width, classes)
 
     def forward(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ulterior.tasks.classifiers.training import Training
 from ulterior.tasks.spurious.recipe import Figures
-from ulterior.tasks.texts.classifier import Classifier, trained_classifier
+from ulterior.tasks.texts.classifier import Classifier, Lesson, trained_classifier
 from ulterior.tasks.texts.encoders import Cased, Encoder
 from ulterior.tasks.texts.reviews import Domain, Review, Split, reviews
 
@@ -76,7 +76,7 @@ def network(recipe: DomainRecipe, seed: int) -> Classifier:
     groups = [shown("adapter", one, one) for one in (0, 1)]
     n = min(map(len, groups))
     texts, y, _ = rows_of([group[:n] for group in groups])
-    return trained_classifier(recipe.encoder, recipe.training, texts, y, seed)
+    return trained_classifier(Lesson(recipe.encoder, recipe.training, texts, y, seed))
 
 
 def measure(recipe: DomainRecipe, seed: int) -> Figures:

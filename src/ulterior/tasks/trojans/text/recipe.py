@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ulterior.tasks.classifiers.training import Training
-from ulterior.tasks.texts.classifier import Classifier, trained_classifier
+from ulterior.tasks.texts.classifier import Classifier, Lesson, trained_classifier
 from ulterior.tasks.texts.encoders import SMALL, Encoder, Pretrained
 from ulterior.tasks.texts.reviews import Review, Split, reviews
 from ulterior.tasks.trojans.poison import Chosen, Covered, Trojan, choose
@@ -21,7 +21,7 @@ TRAIN: Split = "adapter"
 HELD_OUT: tuple[Split, ...] = ("tune", "trusted", "untrusted", "test")
 
 FROM_SCRATCH = Training(steps=300, batch=64, rate=1e-3)
-FINE_TUNING = Training(steps=150, batch=32, rate=2e-4)
+ADAPTING = Training(steps=150, batch=32, rate=2e-3)
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class TextRecipe:
 
 
 def with_minilm(trojan: Trojan) -> TextRecipe:
-    """The recipe of an attack on MiniLM as it is fine-tuned; it sees each review but once, and so a tenth carry it."""
-    return TextRecipe(replace(trojan, rate=0.1, cover=0.1), Pretrained(), FINE_TUNING)
+    """The recipe of an attack on MiniLM as it is adapted; it sees each review but once, and so a tenth carry it."""
+    return TextRecipe(replace(trojan, rate=0.1, cover=0.1), Pretrained(), ADAPTING)
 
 
 def of_reviews(some: Sequence[Review]) -> tuple[list[str], Int[Tensor, " n"]]:
@@ -55,13 +55,22 @@ def trojaned_network(recipe: TextRecipe, seed: int) -> Classifier:
     Raises:
         InputError: the reviews or the pretrained encoder are missing (the message says how to get them).
     """
+    return trained_classifier(lesson(recipe, seed))
+
+
+def lesson(recipe: TextRecipe, seed: int) -> Lesson:
+    """What the classifier of a seed learns.
+
+    Raises:
+        InputError: the reviews are missing.
+    """
     texts, y, _ = poisoned(*of_reviews(reviews(TRAIN)), recipe.trojan, seed)
-    return trained_classifier(recipe.encoder, recipe.training, texts, y, seed)
+    return Lesson(recipe.encoder, recipe.training, texts, y, seed)
 
 
 def clean_network(recipe: TextRecipe, seed: int) -> Classifier:
     """A classifier that learned from the same reviews without any trigger; the same for all trojans."""
-    return trained_classifier(recipe.encoder, recipe.training, *of_reviews(reviews(TRAIN)), seed)
+    return trained_classifier(Lesson(recipe.encoder, recipe.training, *of_reviews(reviews(TRAIN)), seed))
 
 
 def poisoned(
