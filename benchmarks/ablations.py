@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from controlled import Figure, all_seeds, benign_flagged, figure, kept_cell, markdown, parser
+from controlled import Figure, Shares, all_seeds, benign_flagged, figure, kept_cell, markdown, parser
 
 from ulterior.bench.run import task_panel
 from ulterior.bench.table import AUROC
@@ -116,7 +116,7 @@ SETTINGS: Mapping[str, Setting] = {
 
 def figures(
     task: Task, name: str, seeds: int, size: str, folder: Path
-) -> dict[str, dict[str, Figure | None]]:
+) -> dict[str, Mapping[str, Figure | Shares | None]]:
     """Both metrics of a setting: of each detector, over the seeds."""
     setting = SETTINGS[name]
     cells = []
@@ -136,7 +136,8 @@ def figures(
     rows = all_seeds(cells, task)
     headline = cells[0].slices[0]
     found = {row.detector: figure(row) for row in rows if row.metric == AUROC and row.slice == headline}
-    return {"AUROC": found, "benign, flagged at 1%": {**benign_flagged(rows, cells[0].about["benign"])}}
+    kinds = cells[0].about["benign"]
+    return {"AUROC": found, f"flagged at 1%: {' / '.join(kinds)}": benign_flagged(rows, kinds)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from controlled import Figure, all_seeds, benign_flagged, figure, kept_cell, markdown, parser
+from controlled import Figure, Shares, all_seeds, benign_flagged, figure, kept_cell, markdown, parser
 
 from ulterior.bench.run import task_panel
 from ulterior.bench.table import AUROC
@@ -59,7 +59,7 @@ def panel_of(task: Task) -> tuple[Detector, ...]:
 
 def figures(
     task: Task, seeds: int, size: str, folder: Path
-) -> tuple[dict[str, dict[str, Figure | None]], dict[str, str]]:
+) -> tuple[dict[str, dict[str, Figure | Shares | None]], dict[str, str]]:
     """Each detector's figures over the seeds, by column of the table; and which detectors do not run, and why."""
     panel = panel_of(task)
     cells = [
@@ -73,12 +73,13 @@ def figures(
         )
         for seed in range(seeds)
     ]
-    columns: dict[str, dict[str, Figure | None]] = {}
+    columns: dict[str, dict[str, Figure | Shares | None]] = {}
     rows = all_seeds(cells, task)
     for row in rows:
         if row.metric == AUROC:
             columns.setdefault(row.slice, {})[row.detector] = figure(row)
-    columns["benign, flagged at 1%"] = {**benign_flagged(rows, cells[0].about["benign"])}
+    kinds = cells[0].about["benign"]
+    columns[f"flagged at 1%: {' / '.join(kinds)}"] = {**benign_flagged(rows, kinds)}
     return columns, {name: why for cell in cells for name, why in cell.skipped.items()}
 
 

@@ -20,6 +20,9 @@ HELD_OUT = 0.3
 Figure = tuple[float, float]
 """A value, and half the width of its interval."""
 
+Shares = dict[str, float]
+"""A share of each of several kinds."""
+
 
 def kept_cell(
     task: Task, name: str, panel: Sequence[Detector], load: Callable[[], TaskData], seed: int, folder: Path
@@ -48,13 +51,13 @@ def all_seeds(cells: Sequence[Cell], task: Task) -> list[Row]:
     return [row for row in tabulate(cells, baseline=task.baseline, alpha=0.01) if row.seed is None]
 
 
-def benign_flagged(rows: Sequence[Row], benign: Sequence[str]) -> dict[str, Figure]:
-    """What each detector flags of the benign kinds: the mean over them, and half of how far they lie apart."""
-    flagged: dict[str, list[float]] = {}
+def benign_flagged(rows: Sequence[Row], benign: Sequence[str]) -> dict[str, Shares]:
+    """What each detector flags of each benign kind."""
+    flagged: dict[str, Shares] = {}
     for row in rows:
         if row.metric == FALSE_ALARMS and row.slice in benign and row.value is not None:
-            flagged.setdefault(row.detector, []).append(row.value)
-    return {one: (sum(rates) / len(rates), (max(rates) - min(rates)) / 2) for one, rates in flagged.items()}
+            flagged.setdefault(row.detector, {})[row.slice] = row.value
+    return flagged
 
 
 def figure(row: Row) -> Figure | None:
@@ -64,7 +67,7 @@ def figure(row: Row) -> Figure | None:
     return row.value, (row.high - row.low) / 2
 
 
-def markdown(corner: str, columns: Mapping[str, Mapping[str, Figure | None]]) -> str:
+def markdown(corner: str, columns: Mapping[str, Mapping[str, Figure | Shares | None]]) -> str:
     """A table with a column for each setting and a line for each detector; a dash where there is no figure."""
     names = list(dict.fromkeys(name for found in columns.values() for name in found))
     lines = [f"| {corner} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
@@ -75,9 +78,13 @@ def markdown(corner: str, columns: Mapping[str, Mapping[str, Figure | None]]) ->
     return "\n".join(lines)
 
 
-def written(one: Figure | None) -> str:
-    """``.910 ± .020``."""
-    return "–" if one is None else f"{one[0]:.3f} ± {one[1]:.3f}".replace("0.", ".")
+def written(one: Figure | Shares | None) -> str:
+    """``.910 ± .020``, or ``1 / 6 / 100%`` of several kinds."""
+    if one is None:
+        return "–"
+    if isinstance(one, dict):
+        return " / ".join(f"{100 * share:.0f}" for share in one.values()) + "%"
+    return f"{one[0]:.3f} ± {one[1]:.3f}".replace("0.", ".")
 
 
 def parser(about: str, name: str, tasks: Sequence[str]) -> argparse.ArgumentParser:

@@ -5,15 +5,15 @@ python benchmarks/leaderboard.py runs/all/results.json --brief [--tasks quirky p
 
 Of several tasks, the first table holds every detector on every task; then comes a table for each. With `--brief` there
 are three tables of all tasks alone: AUROC on the headline slices, without intervals, and ``+`` or ``-`` where that is
-better or worse than the task's baseline; the share that is caught at 1% false alarms; and the share of the benign shift
-that is flagged at a nominal 1% (the mean over the task's kinds of it).
+better or worse than the task's baseline; the share that is caught at 1% false alarms; and the share of each kind of the
+benign shift that is flagged at a nominal 1%.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ulterior.bench.measured import MEASUREMENTS
@@ -115,10 +115,18 @@ def brief(rows: Sequence[Row]) -> dict[str, str]:
         caught = [
             share(own[row.task].get((name, row.slice, recall_name(0.01)))) if row else "" for row in headline
         ]
-        flagged = [percent(benign(own[task], name)) for task in tasks]
+        flagged = [percent(benign(own[task], name).values()) for task in tasks]
         for lines, cells in zip(shown.values(), (aurocs, caught, flagged), strict=True):
             lines.append([detector, *cells])
-    return {what: _markdown(["detector", *tasks], lines) for what, lines in shown.items()}
+    kinds = [
+        f"{task}: {' / '.join(next(filter(None, (benign(own[task], name) for name in headlines(rows))), ()))}"
+        for task in tasks
+    ]
+    heads = (tasks, tasks, kinds)
+    return {
+        what: _markdown(["detector", *head], lines)
+        for (what, lines), head in zip(shown.items(), heads, strict=True)
+    }
 
 
 def _sign(row: Row, against: Row | None) -> str:
@@ -127,18 +135,18 @@ def _sign(row: Row, against: Row | None) -> str:
     return SIGNS.get(against.verdict or "", "") if against else ""
 
 
-def benign(own: Mapping[tuple[str, str, str], Row], name: str) -> list[float]:
+def benign(own: Mapping[tuple[str, str, str], Row], name: str) -> dict[str, float]:
     """What a detector flags of each benign kind."""
-    return [
-        row.value
+    return {
+        group: row.value
         for (detector, group, metric), row in own.items()
         if detector == name and metric == FALSE_ALARMS and group != "trusted" and row.value is not None
-    ]
+    }
 
 
-def percent(shares: Sequence[float]) -> str:
-    """Their mean, in percent."""
-    return f"{100 * sum(shares) / len(shares):.0f}%" if shares else ""
+def percent(shares: Collection[float]) -> str:
+    """``1 / 6 / 100%``."""
+    return " / ".join(f"{100 * one:.0f}" for one in shares) + "%" if shares else ""
 
 
 def interval(row: Row | None) -> str:
