@@ -34,7 +34,6 @@ figures: models  ## the figures that the documentation quotes; hours on two core
 	$(BIN)/ulterior bench functions --seeds 5 --out runs/functions
 	$(BIN)/ulterior bench injection --seeds 3 --out runs/injection
 	$(BIN)/ulterior supervise diamonds --seeds 3 --budget 200 --per-round 20 --out runs/supervise
-	$(BIN)/ulterior bench procedural --methods further --seeds 3 --out runs/procedural
 	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks recall quirky password repetition --out runs/ablations
 	$(BIN)/python benchmarks/circuit_detectors.py --seeds 2 --tasks recall quirky repetition password --out runs/circuit_detectors
 	$(BIN)/python benchmarks/studies.py --seeds 2 --out runs/studies
@@ -43,10 +42,11 @@ figures: models  ## the figures that the documentation quotes; hours on two core
 	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks trojan_word trojan_style --out runs/ablations-texts
 	$(BIN)/ulterior bench diamonds functions --methods further --seeds 3 --out runs/tampering-further
 	$(BIN)/ulterior bench quirky repetition password recall --detectors mahalanobis circuit_edges circuit_shares --seeds 5 --out runs/shares
-	$(BIN)/ulterior bench all --preset small --seeds 1 --out runs/all-small
+	$(BIN)/ulterior bench all --preset small --methods further --seeds 3 --out runs/all
 	$(BIN)/ulterior bench circuits --seeds 3 --out runs/circuits
 	$(BIN)/python benchmarks/behaviours.py --out runs/behaviours
-	$(BIN)/python benchmarks/leaderboard.py runs/procedural/results.json --brief
+	$(BIN)/python benchmarks/leaderboard.py runs/all/results.json --brief
+	$(BIN)/python benchmarks/heatmap.py runs/all/results.json --out docs/images/anomalies.png
 	$(BIN)/python benchmarks/leaderboard.py runs/diamonds/results.json --slices 2
 	$(BIN)/python benchmarks/leaderboard.py runs/functions/results.json --slices 3
 	$(BIN)/python benchmarks/leaderboard.py runs/injection/results.json --slices 5

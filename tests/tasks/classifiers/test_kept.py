@@ -94,6 +94,16 @@ def test_what_ships_is_found_whatever_the_version_of_torch_and_is_not_kept_again
         assert torch.equal(found.get_parameter(name), weight.float())
     kept_classifier(TINY, 1, train)
     assert train.asked == 2
+    # What is kept in the folder of models is another version's.
+    monkeypatch.setattr(torch, "__version__", "9.9.10")
+    kept_classifier(TINY, 1, train)
+    assert train.asked == 3
+
+
+def test_a_damaged_index_is_named(tmp_path: Path) -> None:
+    (tmp_path / INDEX).write_text("{")
+    with pytest.raises(InputError, match=r"index\.json' is damaged"):
+        ship_classifier(TINY, 0, Trainer(), tmp_path, "tiny-0.safetensors", torch.float16)
 
 
 def test_a_recipe_that_changed_takes_the_place_of_the_one_before(tmp_path: Path) -> None:

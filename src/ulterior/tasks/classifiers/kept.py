@@ -51,8 +51,8 @@ def kept_classifier(
     """
     path = home() / folder / f"{key_of(architecture, description)}.safetensors"
     for place in (_shipped(architecture, description), path):
-        found = place and _read(place, architecture)
-        if found:
+        found = None if place is None else _read(place, architecture)
+        if found is not None:
             return found
     model = train()
     _write(model, _learned(_built(architecture)), path, dtype)
@@ -81,31 +81,39 @@ def ship_classifier(
         Whether it had to be trained.
 
     Raises:
-        InputError: the folder cannot be written to.
+        InputError: the folder cannot be written to, or its index cannot be read.
     """
-    key, index = key_of(architecture, description, torch_version=""), folder / INDEX
-    known = json.loads(index.read_text()) if index.is_file() else {}
+    key, known = key_of(architecture, description, torch_version=""), _index(folder)
     if known.get(key) == name and (folder / name).is_file():
         return False
     _write(train(), _learned(_built(architecture)), folder / name, dtype)
     # A file has one recipe: the one before, if another, has none any more.
     known = {other: file for other, file in known.items() if file != name} | {key: name}
-    write_whole(index, json.dumps(known, indent=2, sort_keys=True) + "\n")
+    write_whole(folder / INDEX, json.dumps(known, indent=2, sort_keys=True) + "\n")
     return True
 
 
-def key_of(architecture: Architecture, description: object, torch_version: str = torch.__version__) -> str:
-    """What a classifier's file is called: a hash of the recipe, of torch's version, and of the description."""
-    parts = (RECIPE, torch_version, repr(architecture), repr(description))
+def key_of(architecture: Architecture, description: object, torch_version: str | None = None) -> str:
+    """What a classifier's file is called: a hash of the recipe, of torch's version (this one's if None), and of the
+    description."""
+    version = torch.__version__ if torch_version is None else torch_version
+    parts = (RECIPE, version, repr(architecture), repr(description))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
 def _shipped(architecture: Architecture, description: object) -> Path | None:
     """The file of a classifier that ships with the library, whatever the version of torch here."""
-    index = SHIPPED / INDEX
-    known = json.loads(index.read_text()) if index.is_file() else {}
-    name = known.get(key_of(architecture, description, torch_version=""))
+    name = _index(SHIPPED).get(key_of(architecture, description, torch_version=""))
     return None if name is None else SHIPPED / name
+
+
+def _index(folder: Path) -> dict[str, str]:
+    """Which recipe's weights are in which file of a folder."""
+    path = folder / INDEX
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise InputError(f"'{path}' is damaged ({error}); remove it") from error
 
 
 def _read(path: Path, architecture: Architecture) -> nn.Module | None:
