@@ -45,6 +45,7 @@ def test_the_known_nodes_are_kept_with_the_metric_itself_as_the_objective(make):
     assert mask.is_binary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", MAKERS)
 def test_without_a_size_the_weight_alone_leaves_what_is_worth_it(make):
     of, given = known(), known_pairs()

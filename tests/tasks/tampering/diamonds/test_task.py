@@ -56,7 +56,7 @@ def test_the_card_says_what_was_measured(metrics):
     assert (ASSETS / "README.md").read_text() == card(metrics)
 
 
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_the_shipped_weights_reach_the_figures_of_their_card_on_other_programs(metrics, seed):
     rows = make_split("validation_both", 240, seed=77, holdout=holdout_of(seed))
     outputs = predict(*load_predictor(predictor_of(seed)), list(rows["text"]))
