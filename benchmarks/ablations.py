@@ -1,6 +1,7 @@
 """Why detectors of anomalies succeed and fail: one thing about a task is changed at a time.
 
 python benchmarks/ablations.py --seeds 3 --out runs/ablations [--tasks trojan_patch quirky] [--size small]
+    [--detectors mahalanobis gradient_norms]
 
 Resumable; prints tables in Markdown, of AUROC on each task's headline slice and of the share of its benign shift that
 is flagged at a nominal 1%, and writes `ablations.json` beside the cells.
@@ -115,14 +116,14 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def figures(
-    task: Task, name: str, seeds: int, size: str, folder: Path
+    task: Task, name: str, detectors: Sequence[str], seeds: int, size: str, folder: Path
 ) -> dict[str, Mapping[str, Figure | Shares | None]]:
     """Both metrics of a setting: of each detector, over the seeds."""
     setting = SETTINGS[name]
     cells = []
     for seed in range(seeds):
         subject = task.subject(seed) if task.subject is not None else task.load(seed, size).subject
-        panel = task_panel(replace(task, sites=setting.sites(task, subject)), DETECTORS)
+        panel = task_panel(replace(task, sites=setting.sites(task, subject)), detectors)
         cells.append(
             kept_cell(
                 task,
@@ -142,12 +143,16 @@ def figures(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, print the tables."""
-    given = parser(__doc__ or "", "ablations", TASKS).parse_args(arguments)
+    asked = parser(__doc__ or "", "ablations", TASKS)
+    asked.add_argument("--detectors", nargs="+", default=list(DETECTORS), help="beside the baseline")
+    given = asked.parse_args(arguments)
     folder = given.out / "cells"
     folder.mkdir(parents=True, exist_ok=True)
     results = {}
     for task in find_tasks(given.tasks):
-        found = {name: figures(task, name, given.seeds, given.size, folder) for name in SETTINGS}
+        found = {
+            name: figures(task, name, given.detectors, given.seeds, given.size, folder) for name in SETTINGS
+        }
         results[task.name] = found
         for metric in found["as it is"]:
             table = markdown(metric, {name: one[metric] for name, one in found.items()})
