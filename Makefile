@@ -40,6 +40,11 @@ figures: models  ## the figures that the documentation quotes; hours on two core
 	$(BIN)/python benchmarks/subjects.py --seeds 1
 	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks trojan_patch trojan_blend adversarial spurious_colour --out runs/ablations-images
 	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks trojan_word trojan_style --out runs/ablations-texts
+	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks trojan_patch trojan_blend --detectors mahalanobis gradient_norms --out runs/ablations-gradients
+	$(BIN)/ulterior bench trojan_patch trojan_patch_vit trojan_blend trojan_sinusoid trojan_clean_label trojan_warp adversarial_robust spurious_dominoes \
+		--detectors mahalanobis gradient_norms zero_attribution --seeds 3 --out runs/gradients-images
+	$(BIN)/ulterior bench quirky password recall repetition trojan_word --detectors mahalanobis zero_attribution mean_attribution resample_attribution \
+		pcs_attribution gradient_norms probe_shift edge_norms edge_attribution --seeds 3 --out runs/gradients
 	$(BIN)/ulterior bench diamonds functions --methods further --seeds 3 --out runs/tampering-further
 	$(BIN)/ulterior bench quirky repetition password recall --detectors mahalanobis circuit_edges circuit_shares --seeds 5 --out runs/shares
 	$(BIN)/ulterior bench all --preset small --methods further --seeds 3 --out runs/all
