@@ -31,13 +31,14 @@ def kept_cell(
 
     Args:
         task: Whose detectors these are.
-        name: Of the setting; with the panel's description it decides which file is the cell's.
+        name: Of the setting; with the panel's description and what the task is made of it decides which file is the
+            cell's.
         panel: What is compared.
         load: Makes the seed's data, if it has to be made.
         seed: Of the data and of the panel.
         folder: Of the cells.
     """
-    key = CellKey(name, "study", seed, tuple(map(repr, panel)), HELD_OUT)
+    key = CellKey(name, "study", seed, tuple(map(repr, panel)), HELD_OUT, source=task.source)
     done = read_cell(key, folder)
     if done is None:
         print(f"{name}, seed {seed}", file=sys.stderr)
