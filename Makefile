@@ -45,6 +45,8 @@ figures: models  ## the figures that the documentation quotes; hours on two core
 		--detectors mahalanobis gradient_norms zero_attribution --seeds 3 --out runs/gradients-images
 	$(BIN)/ulterior bench quirky password recall repetition trojan_word --detectors mahalanobis zero_attribution mean_attribution resample_attribution \
 		pcs_attribution gradient_norms probe_shift edge_norms edge_attribution --seeds 3 --out runs/gradients
+	$(BIN)/ulterior bench trojan_patch quirky recall --seeds 1 --out runs/weights \
+		--detectors mahalanobis functional_attribution finetune_divergence distillation_divergence activation_matching
 	$(BIN)/ulterior bench diamonds functions --methods further --seeds 3 --out runs/tampering-further
 	$(BIN)/ulterior bench quirky repetition password recall --detectors mahalanobis circuit_edges circuit_shares --seeds 5 --out runs/shares
 	$(BIN)/ulterior bench all --preset small --methods further --seeds 3 --out runs/all
