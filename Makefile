@@ -37,7 +37,7 @@ figures: models  ## the figures that the documentation quotes; hours on two core
 	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks recall quirky password repetition --out runs/ablations
 	$(BIN)/python benchmarks/circuit_detectors.py --seeds 2 --tasks recall quirky repetition password --out runs/circuit_detectors
 	$(BIN)/python benchmarks/studies.py --seeds 2 --out runs/studies
-	$(BIN)/python benchmarks/subjects.py --seeds 1
+	$(BIN)/python benchmarks/subjects.py --seeds 3
 	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks trojan_patch trojan_blend adversarial spurious_colour --out runs/ablations-images
 	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks trojan_word trojan_style --out runs/ablations-texts
 	$(BIN)/python benchmarks/ablations.py --seeds 3 --tasks trojan_patch trojan_blend --detectors mahalanobis gradient_norms --out runs/ablations-gradients

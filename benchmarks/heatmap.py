@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from leaderboard import benign
 
-from ulterior.bench.table import FALSE_ALARMS, Row, headlines, of_all_seeds
+from ulterior.bench.table import Row, headlines, of_all_seeds
 from ulterior.report.plots import LIGHT, look, save_png
 
 if TYPE_CHECKING:
@@ -45,12 +46,8 @@ def flagged(
     own = {task: of_all_seeds(rows, task) for task in tasks}
 
     def mean(name: str, task: str) -> float | None:
-        shares = [
-            row.value
-            for (detector, group, metric), row in own[task].items()
-            if (detector, metric) == (name, FALSE_ALARMS) and group != "trusted" and row.value is not None
-        ]
-        return float(np.mean(shares)) if shares else None
+        shares = benign(own[task], name)
+        return float(np.mean(list(shares.values()))) if shares else None
 
     return _grid(names, tasks, mean)
 

@@ -55,7 +55,7 @@ def kept_classifier(
         if found is not None:
             return found
     model = train()
-    _write(model, _learned(_built(architecture)), path, dtype)
+    _write(model, architecture, path, dtype)
     return model
 
 
@@ -86,7 +86,7 @@ def ship_classifier(
     key, known = key_of(architecture, description, torch_version=""), _index(folder)
     if known.get(key) == name and (folder / name).is_file():
         return False
-    _write(train(), _learned(_built(architecture)), folder / name, dtype)
+    _write(train(), architecture, folder / name, dtype)
     # A file has one recipe: the one before, if another, has none any more.
     known = {other: file for other, file in known.items() if file != name} | {key: name}
     write_whole(folder / INDEX, json.dumps(known, indent=2, sort_keys=True) + "\n")
@@ -142,11 +142,12 @@ def _learned(model: nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def _write(model: nn.Module, names: set[str], path: Path, dtype: torch.dtype) -> None:
+def _write(model: nn.Module, architecture: Architecture, path: Path, dtype: torch.dtype) -> None:
     """Round what was learned, and keep it."""
     from safetensors.torch import save_file
 
-    learned = {name: model.get_parameter(name).to(dtype).contiguous() for name in sorted(names)}
+    names = sorted(_learned(_built(architecture)))
+    learned = {name: model.get_parameter(name).to(dtype).contiguous() for name in names}
     with torch.no_grad():
         for name, weight in learned.items():
             model.get_parameter(name).copy_(weight)

@@ -158,10 +158,13 @@ def test_the_packaged_reviews_suffice_for_every_size_and_many_seeds(real_reviews
 def test_the_attack_works_and_costs_little_accuracy(real_reviews: Path, name: str) -> None:
     if name.endswith("_minilm"):
         needs_minilm()
-    attack: Attack = measure(MODULES[name].RECIPE, 0)
-    assert attack.success >= 0.95
-    # A way of telling costs more than a word, on this seed more than in the mean: see the card.
-    assert attack.accuracy >= attack.clean - (0.02 if "style" in name else 0.01)
+    # Seeds of the style scatter, and are judged together; each of MiniLM takes minutes.
+    found: list[Attack] = [
+        measure(MODULES[name].RECIPE, seed) for seed in range(3 if name == "trojan_style" else 1)
+    ]
+    assert all(attack.success >= 0.95 for attack in found)
+    cost = sum(attack.clean - attack.accuracy for attack in found) / len(found)
+    assert cost <= (0.015 if name == "trojan_style_minilm" else 0.01)
 
 
 def needs_minilm() -> None:
