@@ -55,5 +55,6 @@ def test_the_trojans_that_ship_are_those_of_the_tasks() -> None:
     for task, recipe in train.SHIPPED.items():
         taught = lesson(recipe, 0)
         path = kept._shipped(taught.encoder, taught.description)
+        assert path is not None
         assert path == kept.SHIPPED / f"{task}-0.safetensors"
         assert path.is_file()
